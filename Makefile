@@ -1,0 +1,61 @@
+# A thin layer over Meson and Ninja: the commands that one types. All that is made is below build/.
+#
+#     make              build/frontdoor
+#     make demo         the story, told on this machine: nothing of it stays
+#     make test         every test there is
+#     make bench        sessions a second and CPU time, against HAProxy and no proxy at all
+#     make fuzz         each fuzz target for SECONDS (60)
+#     make install      below PREFIX (/usr/local) and DESTDIR
+#     make format lint clean
+
+PREFIX ?= /usr/local
+SECONDS ?= 60
+# One compiler for every developer and machine; `make CC=clang` is the other one that CI knows.
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+export CC
+
+.PHONY: all demo test bench fuzz install clean format lint
+.DEFAULT_GOAL := all
+
+all: build/build.ninja
+	@ninja -C build
+
+# Meson looks after changes of its files by itself from here on.
+build/build.ninja:
+	@command -v meson >/dev/null || { echo "meson is missing: run tools/install-deps build (as root)" >&2; exit 1; }
+	@meson setup --prefix "$(PREFIX)" build
+
+demo:
+	@tools/install-deps build demo
+	@$(MAKE) --no-print-directory all
+	@test/lab/demo.py
+
+test:
+	@tools/install-deps build test
+	@tools/run-tests
+
+bench:
+	@tools/install-deps build bench
+	@$(MAKE) --no-print-directory all
+	@bench/run $(BENCH)
+
+fuzz:
+	@tools/install-deps build fuzz
+	@tools/run-fuzz "$(SECONDS)"
+
+install: all
+	@meson configure build --prefix "$(PREFIX)"
+	@meson install -C build
+
+clean:
+	rm -rf build
+
+format:
+	@find src test fuzz bench -name '*.[ch]' | xargs clang-format -i
+
+lint:
+	@tools/install-deps build test
+	@$(MAKE) --no-print-directory all
+	@tools/run-tests lint

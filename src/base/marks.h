@@ -1,0 +1,10 @@
+/*
+ * Marks on packets and connections that the kernel's rules and the sockets share. Only this byte of
+ * a mark is ours: it is set and compared under the mask, the others are left to their owners.
+ */
+#pragma once
+
+#define MARK_MASK     0xffu
+#define MARK_LOCAL    0x01u /* packet: deliver it on this host, whatever its destination */
+#define MARK_STEERED  0xfdu /* connection: a client's, steered to a listener */
+#define MARK_UPSTREAM 0xfeu /* SO_MARK of a connection to the backend; then of its connection */

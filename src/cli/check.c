@@ -1,0 +1,216 @@
+/* frontdoor check -c FILE: is it right, what does it do, and what should be known before it is
+ * served. */
+#include "cli/ask.h"
+#include "cli/cli.h"
+
+#include "policy/decide.h"
+
+#include <getopt.h>
+#include <ifaddrs.h>
+#include <stdlib.h>
+
+static int usage(FILE *to, int status)
+{
+	fputs("usage: frontdoor check -c FILE\n", to);
+	return status;
+}
+
+static void show_listener(const struct conf *c, const struct listener_conf *l)
+{
+	char text[ADDR_STRLEN + 8];
+
+	printf("listener  %s: mode %s, bind", l->name,
+	       l->mode == LISTENER_TPROXY ? "tproxy" : "listen");
+	for (size_t i = 0; i < l->n_bind; i++)
+		printf(" %s", endpoint_format(&l->bind[i], text));
+	printf(", backend %s, source %s, action %s\n",
+	       l->backend_original ? "original" : endpoint_format(&l->backend, text),
+	       l->source == SOURCE_SELF ? "self" : "client",
+	       action_name(l->action == ACTION_UNSET ? c->policy.action : l->action));
+}
+
+static void show_resolvers(const struct conf *c)
+{
+	char text[ADDR_STRLEN + 8];
+
+	printf("resolver ");
+	for (size_t i = 0; i < c->n_resolvers; i++)
+		printf(" %s", endpoint_format(&c->resolvers[i], text));
+	printf("%s, confirm %s\n", c->n_resolvers ? "" : " those of /etc/resolv.conf",
+	       c->policy.confirm ? "authoritative" : "off");
+}
+
+static void show(const struct conf *c, size_t n_hosted)
+{
+	for (size_t i = 0; i < c->n_listeners; i++)
+		show_listener(c, &c->listeners[i]);
+	printf("policy    action %s, guessed_action %s, on_dns_failure %s, on_unknown_domain %s\n",
+	       action_name(c->policy.action), action_name(c->policy.guessed_action),
+	       action_name(c->policy.on_dns_failure), action_name(c->policy.on_unknown_domain));
+	show_resolvers(c);
+	printf("hosted    %zu domains in %zu files, %zu rows of domains:%s\n", n_hosted,
+	       c->n_hosted, c->policy.domains.n,
+	       c->n_hosted ? "" : "; others are learned from their own front door");
+	for (size_t i = 0; i < c->policy.n_scanners; i++) {
+		const struct scanner *s = &c->policy.scanners[i];
+
+		printf("scanner   %s:", s->name);
+		for (size_t k = 0; k < s->n_mx; k++)
+			printf(" %s", s->mx[k]);
+		printf("%s%s%s%s\n", s->egress_default_ptr ? ", default egress" : "",
+		       s->cidrs.n ? ", prefixes" : "", s->n_ptr ? ", ptr" : "",
+		       s->action != ACTION_UNSET ? ", own action" : "");
+	}
+	printf("events    %s\n", c->events_json ? c->events_json : "none");
+}
+
+static bool enforces_anywhere(const struct conf *c)
+{
+	const struct map_entry *e = NULL;
+	bool general = false;
+
+	for (size_t i = 0; i < c->n_listeners; i++)
+		general = general || (c->listeners[i].action == ACTION_UNSET
+					      ? c->policy.action
+					      : c->listeners[i].action) >= ACTION_DEFER;
+	for (size_t i = 0; i < c->policy.n_scanners; i++)
+		general = general || c->policy.scanners[i].action >= ACTION_DEFER;
+	while (!general && (e = map_next(&c->policy.domains, e)))
+		general = ((const struct domain_policy *)e->value)->action >= ACTION_DEFER;
+	return general;
+}
+
+/* Only private addresses here: the world reaches this host by others, behind NAT. */
+static bool only_private_here(void)
+{
+	struct ifaddrs *all;
+	struct endpoint e;
+	bool global = false;
+
+	if (getifaddrs(&all) < 0)
+		return false;
+	for (struct ifaddrs *i = all; i; i = i->ifa_next)
+		if (i->ifa_addr && endpoint_from_sockaddr(i->ifa_addr, &e) == 0 &&
+		    !addr_is_private(&e.addr))
+			global = true;
+	freeifaddrs(all);
+	return !global;
+}
+
+static void warn_listener(const struct conf *c, const struct listener_conf *l)
+{
+	if (l->source == SOURCE_SELF)
+		printf("%s:%d: warning: listener %s: with source: self the backend sees our own "
+		       "address in every session; serve starts only if the backend refuses to "
+		       "relay for it (that is probed)\n",
+		       c->file, l->line, l->name);
+	if (!c->tls_hide)
+		printf("%s:%d: warning: listener %s: if the backend offers STARTTLS this listener "
+		       "only observes; tls.hide: true takes STARTTLS away\n",
+		       c->file, l->line, l->name);
+	if (l->mode == LISTENER_TPROXY && !c->policy.server_addresses_given)
+		printf("%s:%d: warning: listener %s: mode tproxy needs server_addresses, to which "
+		       "connections are steered\n",
+		       c->file, l->line, l->name);
+}
+
+static void warn(const struct conf *c)
+{
+	bool enforces = enforces_anywhere(c);
+
+	if (!enforces)
+		printf("%s: warning: nothing is enforced: every action is observe or tag; "
+		       "policy.action: defer or reject shuts the back doors\n",
+		       c->file);
+	if (enforces && c->policy.guessed_action < ACTION_DEFER)
+		printf("%s: warning: doors of scanners that are not configured are only observed "
+		       "(policy.guessed_action)\n",
+		       c->file);
+	for (size_t i = 0; i < c->n_listeners; i++)
+		warn_listener(c, &c->listeners[i]);
+	if (!c->policy.server_addresses_given && only_private_here())
+		printf("%s: warning: this host has private addresses only and server_addresses is "
+		       "empty: behind NAT no domain looks like our own, so nothing is enforced\n",
+		       c->file);
+}
+
+static int first_hosted(void *user, const char *domain)
+{
+	snprintf(user, DECISION_NAME_MAX, "%s", domain);
+	return -1;
+}
+
+/* A domain of the operator's own; without one our own loopback name, which stays on this host or in
+ * its resolver. */
+static void warn_resolver(const struct conf *c, struct memory *memory)
+{
+	struct addr loopback = addr_from_v4((const uint8_t[]) { 127, 0, 0, 1 });
+	const struct map_entry *row = map_next(&c->policy.domains, NULL);
+	char domain[DECISION_NAME_MAX] = "";
+	struct domain_facts *facts = NULL;
+	struct client_names *names = NULL;
+	struct ask *a;
+	bool answers, aa = false;
+
+	memory_hosted_each(memory, first_hosted, domain);
+	if (!domain[0] && row)
+		snprintf(domain, sizeof(domain), "%.*s", (int)row->key_len, row->key);
+	if (ask_open(c, &a) < 0) {
+		printf("%s: warning: the resolver can't be started\n", c->file);
+		return;
+	}
+	if (domain[0]) {
+		facts = ask_domain(a, domain, false);
+		answers = facts && facts->kind != FACTS_FAILED;
+		aa = facts && facts->aa;
+	} else {
+		names = ask_client(a, &loopback);
+		answers = names && names->status != DNS_FAILED;
+	}
+	if (!answers)
+		printf("%s: warning: the resolver gives no answer%s%s: doors can't be looked up\n",
+		       c->file, domain[0] ? " for " : "", domain);
+	if (aa)
+		printf("%s: warning: the resolver answers with authority (AA) for %s: a local zone "
+		       "there decides instead of DNS; ask a recursive resolver\n",
+		       c->file, domain);
+	free(facts);
+	free(names);
+	ask_close(a);
+}
+
+int cli_check(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *file = NULL;
+	struct memory *memory = NULL;
+	struct conf *conf;
+	int status = CLI_DONE;
+
+	optind = 0; /* glibc: start anew */
+	for (int o; (o = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
+		if (o == 'h')
+			return usage(stdout, CLI_DONE);
+		if (o != 'c')
+			return usage(stderr, CLI_USAGE);
+		file = optarg;
+	}
+	if (!file || optind != argc)
+		return usage(stderr, CLI_USAGE);
+	if (conf_load(file, stderr, &conf) < 0)
+		return CLI_CONFIG;
+	if (memory_new(&memory) < 0 || conf_load_hosted(conf, memory, stderr) < 0) {
+		status = CLI_CONFIG;
+	} else {
+		show(conf, memory_hosted_count(memory));
+		warn(conf);
+		warn_resolver(conf, memory);
+	}
+	memory_free(memory);
+	conf_free(conf);
+	return status;
+}

@@ -1,0 +1,42 @@
+/* The commands, one file each beside this one. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{ "serve", cli_serve, "serve -c FILE" },
+	{ "check", cli_check, "check -c FILE" },
+	{ "explain", cli_explain, "explain [-c FILE] [--json] --client IP --server IP RCPT..." },
+	{ "net", cli_net, "net up|down|show [--dry-run] -c FILE" },
+};
+
+static void usage(FILE *to)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		fprintf(to, "%s frontdoor %s\n", i ? "      " : "usage:", commands[i].help);
+	fputs("       frontdoor --version | --help\n", to);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+		puts("frontdoor " FRONTDOOR_VERSION);
+		return CLI_DONE;
+	}
+	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		usage(stdout);
+		return CLI_DONE;
+	}
+	for (size_t i = 0; argc >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	if (argc >= 2)
+		fprintf(stderr, "frontdoor: unknown command %s\n", argv[1]);
+	usage(stderr);
+	return CLI_USAGE;
+}

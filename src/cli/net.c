@@ -1,0 +1,65 @@
+/* frontdoor net up|down|show [--dry-run] -c FILE */
+#include "kernel/net.h"
+
+#include "cli/cli.h"
+
+#include <getopt.h>
+
+static int usage(FILE *to, int status)
+{
+	fputs("usage: frontdoor net up [--dry-run] -c FILE\n"
+	      "       frontdoor net down [--dry-run]\n"
+	      "       frontdoor net show\n",
+	      to);
+	return status;
+}
+
+static int up(const char *file, bool dry_run)
+{
+	struct ruleset ruleset;
+	struct conf *conf;
+
+	if (conf_load(file, stderr, &conf) < 0)
+		return CLI_CONFIG;
+	int status = CLI_CONFIG;
+	if (ruleset_from_conf(conf, stderr, &ruleset) == 0)
+		status = net_up(&ruleset, dry_run, stdout, stderr) < 0 ? CLI_FAILED : CLI_DONE;
+	conf_free(conf);
+	return status;
+}
+
+int cli_net(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "dry-run", no_argument, NULL, 'n' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *file = NULL;
+	bool dry_run = false;
+
+	optind = 0; /* glibc: start anew */
+	for (int c; (c = getopt_long(argc, argv, "c:nh", options, NULL)) != -1;) {
+		if (c == 'h')
+			return usage(stdout, CLI_DONE);
+		if (c == 'c')
+			file = optarg;
+		else if (c == 'n')
+			dry_run = true;
+		else
+			return usage(stderr, CLI_USAGE);
+	}
+	if (optind + 1 != argc)
+		return usage(stderr, CLI_USAGE);
+
+	const char *verb = argv[optind];
+	if (strcmp(verb, "up") == 0 && file)
+		return up(file, dry_run);
+	/* Both take what is there away or show it, whatever the configuration says by now. */
+	if (strcmp(verb, "down") == 0)
+		return net_down(dry_run, stdout, stderr) < 0 ? CLI_FAILED : CLI_DONE;
+	if (strcmp(verb, "show") == 0 && !dry_run)
+		return net_show(stdout, stderr) == 0 ? CLI_DONE : CLI_FAILED;
+	return usage(stderr, CLI_USAGE);
+}

@@ -1,0 +1,230 @@
+#include "conf/schema.h"
+
+#include <stdlib.h>
+
+static const struct option_word mode_words[] = {
+	{ "listen", LISTENER_LISTEN, false },
+	{ "tproxy", LISTENER_TPROXY, false },
+	{ 0 },
+};
+
+static const struct option_word source_words[] = {
+	{ "self", SOURCE_SELF, false },
+	{ "client", SOURCE_CLIENT, false },
+	{ 0 },
+};
+
+static const struct option_word fail_words[] = {
+	{ "open", FAIL_OPEN, false },
+	{ "closed", FAIL_CLOSED, false },
+	{ 0 },
+};
+
+static const struct option_word bare_words[] = {
+	{ "normalize", BODY_NORMALIZE, false },
+	{ "reject", BODY_REJECT, false },
+	{ 0 },
+};
+
+/* A listener as its rows fill it; the two ints are choices that leave nothing else open. */
+struct listener_row {
+	struct listener_conf conf;
+	int upstream_tls;
+	int send;
+};
+
+enum { UPSTREAM_MIRROR, UPSTREAM_OFF, UPSTREAM_ALWAYS };
+
+static const struct option_word upstream_tls_words[] = {
+	{ "mirror", UPSTREAM_MIRROR, false },
+	{ "off", UPSTREAM_OFF, false },
+	{ "always", UPSTREAM_ALWAYS, true },
+	{ 0 },
+};
+
+static const struct option_word send_words[] = {
+	{ "none", 0, false },
+	{ "proxy-v1", 1, true },
+	{ "proxy-v2", 2, true },
+	{ "xclient", 3, true },
+	{ 0 },
+};
+
+static void read_name(struct conf_reader *r, const struct yaml_node *node, const char *path,
+		      void *field)
+{
+	static const char accepted[] = "1 to 63 letters, digits, '-', '_', '.'";
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789-_.";
+	char **name = field;
+
+	if (!reader_is_scalar(r, node, path, accepted))
+		return;
+	if (node->text.n == 0 || node->text.n > 63 ||
+	    strspn(node->text.p, letters) != node->text.n) {
+		reader_error(r, node, path, "this is no name; accepted: %s", accepted);
+		return;
+	}
+	free(*name);
+	*name = reader_dup(r, node->text);
+}
+
+static void read_bind(struct conf_reader *r, const struct yaml_node *node, const char *path,
+		      void *field)
+{
+	struct listener_conf *l = field;
+
+	if (!reader_is_list(r, node, path, "ADDRESS:PORT"))
+		return;
+	for (const struct yaml_node *n = node->first; n; n = n->next) {
+		struct endpoint e, *slot;
+
+		if (!read_endpoint(r, n, path, true, &e))
+			continue;
+		slot = reader_grow(r, &l->bind, &l->n_bind, sizeof(*slot));
+		if (slot)
+			*slot = e;
+	}
+	if (!node->first)
+		reader_error(r, node, path, "an empty list; accepted: at least one ADDRESS:PORT");
+}
+
+static void read_backend(struct conf_reader *r, const struct yaml_node *node, const char *path,
+			 void *field)
+{
+	struct listener_conf *l = field;
+
+	if (node->kind == YAML_SCALAR && sv_eq(node->text, SV("original")))
+		l->backend_original = true;
+	else
+		read_endpoint(r, node, path, false, &l->backend);
+}
+
+static void read_accept_proxy(struct conf_reader *r, const struct yaml_node *node, const char *path,
+			      void *field)
+{
+	if (reader_is_list(r, node, path, "nothing") && node->first)
+		reader_error(r, node->first, path,
+			     "not supported by this version; accepted: an empty list");
+}
+
+#define IN_CONF(field) offsetof(struct listener_row, conf.field)
+
+static const struct option listener_options[] = {
+	{ "name", OPTION_READ, IN_CONF(name), .read = read_name },
+	{ "mode", OPTION_WORD, IN_CONF(mode), .words = mode_words },
+	{ "bind", OPTION_READ, offsetof(struct listener_row, conf), .read = read_bind },
+	{ "backend", OPTION_READ, offsetof(struct listener_row, conf), .read = read_backend },
+	{ "source", OPTION_WORD, IN_CONF(source), .words = source_words },
+	{ "accept_proxy", OPTION_READ, 0, .read = read_accept_proxy },
+	{ "fail", OPTION_WORD, IN_CONF(fail), .words = fail_words },
+	{ "upstream_tls", OPTION_WORD, offsetof(struct listener_row, upstream_tls),
+	  .words = upstream_tls_words },
+	{ "bare_newline", OPTION_WORD, IN_CONF(bare_newline), .words = bare_words },
+	{ "send", OPTION_WORD, offsetof(struct listener_row, send), .words = send_words },
+	{ "action", OPTION_WORD, IN_CONF(action), .def = ACTION_UNSET, .words = action_words },
+};
+static const struct schema listener_schema = { listener_options, ARRAY_SIZE(listener_options) };
+
+/* What was not said. In tproxy mode the kernel hands connections to the loopback address. */
+static void fill_in(struct conf_reader *r, const struct yaml_node *node, struct listener_conf *l)
+{
+	static const char *const binds[][2] = {
+		[LISTENER_LISTEN] = { "0.0.0.0:2525", "[::]:2525" },
+		[LISTENER_TPROXY] = { "127.0.0.1:2525", "[::1]:2525" },
+	};
+
+	if (!l->name)
+		l->name = reader_dup(r, SV("smtp"));
+	for (size_t i = 0; i < 2 && !yaml_get(node, "bind"); i++) {
+		struct endpoint *slot = reader_grow(r, &l->bind, &l->n_bind, sizeof(*slot));
+
+		if (slot)
+			INVARIANT(endpoint_parse(sv_from(binds[l->mode][i]), slot) == 0);
+	}
+	if (!yaml_get(node, "source"))
+		l->source = l->mode == LISTENER_TPROXY ? SOURCE_CLIENT : SOURCE_SELF;
+	if (!yaml_get(node, "backend")) {
+		l->backend_original = l->mode == LISTENER_TPROXY;
+		if (!l->backend_original)
+			INVARIANT(endpoint_parse(SV("127.0.0.1:25"), &l->backend) == 0);
+	}
+}
+
+static bool binds_meet(const struct listener_conf *a, const struct listener_conf *b)
+{
+	for (size_t i = 0; i < a->n_bind; i++)
+		for (size_t k = 0; k < b->n_bind; k++)
+			if (a->bind[i].port != 0 && a->bind[i].port == b->bind[k].port &&
+			    addr_eq(&a->bind[i].addr, &b->bind[k].addr))
+				return true;
+	return false;
+}
+
+static void check_listener(struct conf_reader *r, const struct yaml_node *node,
+			   const struct conf *c, const struct listener_row *row)
+{
+	const struct listener_conf *l = &row->conf;
+	const struct yaml_node *at = yaml_get(node, "backend");
+
+	if (l->mode == LISTENER_TPROXY && !l->backend_original)
+		reader_error(r, at ? at : node, "listeners.backend",
+			     "with mode: tproxy the backend is where the client went; accepted: "
+			     "original");
+	if (l->mode == LISTENER_LISTEN && l->backend_original)
+		reader_error(r, at ? at : node, "listeners.backend",
+			     "'original' needs mode: tproxy; accepted with mode: listen: "
+			     "ADDRESS:PORT");
+	at = yaml_get(node, "upstream_tls");
+	if (at && row->upstream_tls == UPSTREAM_OFF && !c->tls_hide)
+		reader_warning(r, at, "listeners.upstream_tls",
+			       "'off' does nothing by itself in this version; tls.hide: true takes "
+			       "STARTTLS away");
+	/* The one before is in the list already; this is its last. */
+	for (size_t i = 0; i + 1 < c->n_listeners; i++) {
+		const struct listener_conf *other = &c->listeners[i];
+
+		if (other->name && l->name && strcmp(other->name, l->name) == 0) {
+			at = yaml_get(node, "name");
+			reader_error(
+				r, at ? at : node, "listeners.name",
+				"'%s' is the listener of line %d already; accepted: a name for "
+				"each",
+				l->name, other->line);
+		}
+		if (binds_meet(other, l)) {
+			at = yaml_get(node, "bind");
+			reader_error(r, at ? at : node, "listeners.bind",
+				     "the listener of line %d has this address already; accepted: "
+				     "each once",
+				     other->line);
+		}
+	}
+}
+
+void read_listeners(struct conf_reader *r, const struct yaml_node *node, const char *path,
+		    void *field)
+{
+	struct conf *c = field;
+
+	if (!reader_is_list(r, node, path, "listeners"))
+		return;
+	for (const struct yaml_node *n = node->first; n; n = n->next) {
+		struct listener_row row = { .conf.line = n->line };
+		struct listener_conf *slot;
+		unsigned before = r->errors;
+
+		reader_defaults(&listener_schema, &row);
+		reader_map(r, n, path, &listener_schema, &row);
+		fill_in(r, n, &row.conf);
+		slot = reader_grow(r, &c->listeners, &c->n_listeners, sizeof(*slot));
+		if (!slot) {
+			free(row.conf.name);
+			free(row.conf.bind);
+			return;
+		}
+		*slot = row.conf;
+		if (r->errors == before)
+			check_listener(r, n, c, &row);
+	}
+}

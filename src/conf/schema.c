@@ -1,0 +1,277 @@
+#include "conf/schema.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define DAY_MS (24 * 3600 * 1000LL)
+
+const struct option_word action_words[] = {
+	{ "observe", ACTION_OBSERVE, false }, { "tag", ACTION_TAG, false },
+	{ "defer", ACTION_DEFER, false },     { "reject", ACTION_REJECT, false },
+	{ "tarpit", ACTION_TARPIT, false },   { "scan", ACTION_SCAN, true },
+	{ "divert", ACTION_DIVERT, true },    { 0 },
+};
+
+static const struct option_word dns_failure_words[] = {
+	{ "defer", ACTION_DEFER, false },
+	{ "pass", ACTION_PASS, false },
+	{ 0 },
+};
+
+static const struct option_word unknown_domain_words[] = {
+	{ "pass", ACTION_PASS, false },
+	{ "defer", ACTION_DEFER, false },
+	{ "reject", ACTION_REJECT, false },
+	{ 0 },
+};
+
+bool read_prefix(struct conf_reader *r, const struct yaml_node *node, const char *path,
+		 struct prefix_set *set)
+{
+	static const char accepted[] =
+		"an address or a prefix, as 192.0.2.0/24 or \"2001:db8::/32\"";
+	struct prefix p;
+	char text[READER_QUOTED];
+	int e;
+
+	if (!reader_is_scalar(r, node, path, accepted))
+		return false;
+	e = prefix_parse(node->text, &p);
+	if (e < 0) {
+		reader_error(r, node, path, "'%s' %s; accepted: %s", reader_quote(node->text, text),
+			     e == -ERANGE ? "has bits set past its length" : "is no address",
+			     accepted);
+		return false;
+	}
+	if (prefix_set_add(set, &p) < 0)
+		r->no_memory = true;
+	return true;
+}
+
+void read_prefixes(struct conf_reader *r, const struct yaml_node *node, const char *path,
+		   void *field)
+{
+	struct prefix_set *set = field;
+
+	if (!reader_is_list(r, node, path, "addresses and prefixes"))
+		return;
+	prefix_set_deinit(set); /* the default is replaced, not added to */
+	for (const struct yaml_node *n = node->first; n; n = n->next)
+		read_prefix(r, n, path, set);
+	prefix_set_seal(set);
+}
+
+bool read_endpoint(struct conf_reader *r, const struct yaml_node *node, const char *path,
+		   bool any_port, struct endpoint *ret_endpoint)
+{
+	static const char accepted[] = "ADDRESS:PORT, as 127.0.0.1:25 or \"[::1]:25\"";
+	char text[READER_QUOTED];
+	struct endpoint e;
+
+	if (!reader_is_scalar(r, node, path, accepted))
+		return false;
+	if (endpoint_parse(node->text, &e) < 0 || (e.port == 0 && !any_port)) {
+		reader_error(r, node, path, "'%s' is no address with a port; accepted: %s",
+			     reader_quote(node->text, text), accepted);
+		return false;
+	}
+	*ret_endpoint = e;
+	return true;
+}
+
+static void read_server_addresses(struct conf_reader *r, const struct yaml_node *node,
+				  const char *path, void *field)
+{
+	struct policy *policy = &((struct conf *)field)->policy;
+
+	read_prefixes(r, node, path, &policy->server_addresses);
+	policy->server_addresses_given = policy->server_addresses.n > 0;
+}
+
+static void read_resolvers(struct conf_reader *r, const struct yaml_node *node, const char *path,
+			   void *field)
+{
+	struct conf *c = field;
+
+	if (!reader_is_list(r, node, path, "ADDRESS:PORT"))
+		return;
+	for (const struct yaml_node *n = node->first; n; n = n->next) {
+		struct endpoint e, *slot;
+
+		if (!read_endpoint(r, n, path, false, &e))
+			continue;
+		slot = reader_grow(r, &c->resolvers, &c->n_resolvers, sizeof(*slot));
+		if (slot)
+			*slot = e;
+	}
+}
+
+static void read_confirm(struct conf_reader *r, const struct yaml_node *node, const char *path,
+			 void *field)
+{
+	static const char accepted[] = "authoritative, off";
+	char text[READER_QUOTED];
+
+	if (!reader_is_scalar(r, node, path, accepted))
+		return;
+	if (sv_eq(node->text, SV("authoritative")))
+		*(bool *)field = true;
+	else if (sv_eq(node->text, SV("off")))
+		*(bool *)field = false;
+	else
+		reader_error(r, node, path, "'%s' is not known; accepted: %s",
+			     reader_quote(node->text, text), accepted);
+}
+
+static void read_help_url(struct conf_reader *r, const struct yaml_node *node, const char *path,
+			  void *field)
+{
+	static const char accepted[] = "up to 160 printable ASCII characters without spaces";
+	char *copy;
+
+	if (node->kind != YAML_SCALAR) {
+		reader_is_scalar(r, node, path, accepted);
+		return;
+	}
+	for (size_t i = 0; i < node->text.n; i++) {
+		if (node->text.p[i] > ' ' && node->text.p[i] < 0x7f && node->text.n <= 160)
+			continue;
+		reader_error(r, node, path, "this can't stand in a reply; accepted: %s", accepted);
+		return;
+	}
+	copy = reader_dup(r, node->text);
+	if (!copy)
+		return;
+	free((char *)*(const char **)field);
+	*(const char **)field = copy;
+}
+
+static void read_strict_backup(struct conf_reader *r, const struct yaml_node *node,
+			       const char *path, void *field)
+{
+	if (!reader_is_scalar(r, node, path, "false"))
+		return;
+	if (!sv_eq(node->text, SV("false")))
+		reader_error(r, node, path, "%s is not supported by this version; accepted: false",
+			     sv_eq(node->text, SV("true")) ? "true" : "this");
+}
+
+static void read_shared_egress(struct conf_reader *r, const struct yaml_node *node,
+			       const char *path, void *field)
+{
+	if (!reader_is_scalar(r, node, path, "pass"))
+		return;
+	if (!sv_eq(node->text, SV("pass")))
+		reader_error(r, node, path, "not supported by this version; accepted: pass");
+}
+
+/* Checked, though nothing keeps it yet: a file must not become wrong with a later version. */
+struct prove_conf {
+	int mails, hours;
+};
+
+static void read_rival(struct conf_reader *r, const struct yaml_node *node, const char *path,
+		       void *field)
+{
+	char *end, text[READER_QUOTED];
+
+	if (!reader_is_scalar(r, node, path, "a share from 0 to 1, as 0.1"))
+		return;
+	double v = strtod(node->text.p, &end);
+
+	if (*end || end == node->text.p || !(v >= 0 && v <= 1))
+		reader_error(r, node, path, "'%s' can't be; accepted: a share from 0 to 1, as 0.1",
+			     reader_quote(node->text, text));
+}
+
+static const struct option prove_options[] = {
+	{ "mails", OPTION_INT, offsetof(struct prove_conf, mails), .min = 1, .max = 1000000 },
+	{ "hours", OPTION_INT, offsetof(struct prove_conf, hours), .min = 1, .max = 8760 },
+	{ "rival", OPTION_READ, 0, .read = read_rival },
+};
+static const struct schema prove_schema = { prove_options, ARRAY_SIZE(prove_options) };
+
+static void read_prove(struct conf_reader *r, const struct yaml_node *node, const char *path,
+		       void *field)
+{
+	struct prove_conf unused;
+
+	reader_map(r, node, path, &prove_schema, &unused);
+	reader_warning(r, node->key, path, "this version does nothing with it");
+}
+
+static void read_hosted(struct conf_reader *r, const struct yaml_node *node, const char *path,
+			void *field)
+{
+	struct conf *c = field;
+
+	if (!reader_is_list(r, node, path, "files"))
+		return;
+	for (const struct yaml_node *n = node->first; n; n = n->next) {
+		char **slot;
+
+		if (!reader_is_scalar(r, n, path, "a file"))
+			continue;
+		slot = reader_grow(r, &c->hosted, &c->n_hosted, sizeof(*slot));
+		if (slot)
+			*slot = reader_dup(r, n->text);
+	}
+}
+
+static const struct option resolver_options[] = {
+	{ "servers", OPTION_READ, 0, .read = read_resolvers },
+	{ "timeout_ms", OPTION_INT, offsetof(struct conf, resolver_timeout_ms), .min = 100,
+	  .max = 60000, .def = 2000 },
+	{ "confirm", OPTION_READ, offsetof(struct conf, policy.confirm), .read = read_confirm },
+};
+static const struct schema resolver_schema = { resolver_options, ARRAY_SIZE(resolver_options) };
+
+#define IN_POLICY(field) offsetof(struct conf, policy.field)
+
+static const struct option policy_options[] = {
+	{ "action", OPTION_WORD, IN_POLICY(action), .def = ACTION_OBSERVE, .words = action_words },
+	{ "guessed_action", OPTION_WORD, IN_POLICY(guessed_action), .def = ACTION_OBSERVE,
+	  .words = action_words },
+	{ "shared_egress", OPTION_READ, 0, .read = read_shared_egress },
+	{ "stale_max", OPTION_MS, IN_POLICY(stale_max_ms), .min = 60000, .max = 365 * DAY_MS,
+	  .def = 7 * DAY_MS },
+	{ "prove", OPTION_READ, 0, .read = read_prove },
+	{ "on_dns_failure", OPTION_WORD, IN_POLICY(on_dns_failure), .def = ACTION_DEFER,
+	  .words = dns_failure_words },
+	{ "on_unknown_domain", OPTION_WORD, IN_POLICY(on_unknown_domain), .def = ACTION_PASS,
+	  .words = unknown_domain_words },
+	{ "strict_backup", OPTION_READ, 0, .read = read_strict_backup },
+	{ "help_url", OPTION_READ, IN_POLICY(help_url), .read = read_help_url },
+};
+static const struct schema policy_schema = { policy_options, ARRAY_SIZE(policy_options) };
+
+static const struct option tls_options[] = {
+	{ "certificates", OPTION_LATER },
+	{ "directory", OPTION_LATER },
+	{ "hide", OPTION_BOOL, offsetof(struct conf, tls_hide) },
+};
+static const struct schema tls_schema = { tls_options, ARRAY_SIZE(tls_options) };
+
+static const struct option events_options[] = {
+	{ "json", OPTION_STRING, offsetof(struct conf, events_json), .min = 1, .max = 4000 },
+	{ "database", OPTION_LATER },
+};
+static const struct schema events_schema = { events_options, ARRAY_SIZE(events_options) };
+
+/* Maps have offset 0: their rows' offsets are those in struct conf. */
+static const struct option conf_options[] = {
+	{ "listeners", OPTION_READ, 0, .read = read_listeners },
+	{ "server_addresses", OPTION_READ, 0, .read = read_server_addresses },
+	{ "trusted", OPTION_READ, IN_POLICY(trusted), .read = read_prefixes },
+	{ "resolver", OPTION_MAP, 0, .map = &resolver_schema },
+	{ "policy", OPTION_MAP, 0, .map = &policy_schema },
+	{ "scanners", OPTION_READ, 0, .read = read_scanners },
+	{ "domains", OPTION_READ, 0, .read = read_domains },
+	{ "hosted", OPTION_READ, 0, .read = read_hosted },
+	{ "tls", OPTION_MAP, 0, .map = &tls_schema },
+	{ "events", OPTION_MAP, 0, .map = &events_schema },
+	{ "http", OPTION_UNUSED },
+	{ "control", OPTION_UNUSED },
+	{ "workers", OPTION_INT, offsetof(struct conf, workers), .min = 0, .max = 256 },
+};
+const struct schema conf_schema = { conf_options, ARRAY_SIZE(conf_options) };

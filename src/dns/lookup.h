@@ -1,0 +1,37 @@
+/*
+ * Look-ups of several questions each: all that DNS says about one domain, one client, or the
+ * guessable names of a domain. They end when every question of theirs is answered. Nothing is kept
+ * here: that is the resolver's.
+ */
+#pragma once
+
+#include "dns/channel.h"
+
+#define LOOKUP_MAX_HOSTS 32 /* of an MX set */
+#define LOOKUP_MAX_PTR   10 /* names of a client */
+
+struct lookup;
+
+/* result is the callee's (facts_free()), NULL when memory ran out. Not inside lookup_...(). The
+ * look-up is gone when the callback returns. */
+typedef void (*lookup_done_fn)(void *user, void *result);
+
+/*
+ * → struct domain_facts. The domain's own records are asked for on own, the addresses of its MX
+ * hosts on hosts. authoritative: own asks the domain's servers, so its answers must have AA set,
+ * and CNAMEs that lead out of what those servers know are a failure; aa is about hosts only then.
+ * confirmed_ms is -1.
+ */
+struct lookup *lookup_domain(struct channel *own, struct channel *hosts, bool authoritative,
+			     const char *domain, lookup_done_fn done, void *user);
+/* → struct client_names. */
+struct lookup *lookup_client(struct channel *c, const struct addr *client, lookup_done_fn done,
+			     void *user);
+/* → struct door_names. */
+struct lookup *lookup_names(struct channel *c, const char *domain, lookup_done_fn done, void *user);
+
+/* Only when its channels are freed before. NULL is fine. */
+void lookup_abort(struct lookup *l);
+
+/* A domain about which nothing is known. */
+struct domain_facts *lookup_failed(const char *domain);

@@ -1,0 +1,257 @@
+/* The resolver's thread: its loop, its way in, its beginning and end. */
+#include "dns/resolver.h"
+
+#include "base/clock.h"
+#include "dns/resolver_private.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+enum { TICK_MS = 500 };
+
+static const struct resolver_conf defaults = {
+	.timeout_ms = 2000,
+	.tries = 3,
+	.stale_max_ms = INT64_C(7) * 24 * 3600 * 1000,
+	.max_domains = 1000000,
+	.max_in_flight = 2000,
+	.confirm_port = 53,
+};
+
+static void on_keep(struct resolver *r, struct resolver_request *req)
+{
+	struct door *d = door_get(r, req->domain);
+
+	if (d)
+		door_keep(r, d);
+	free(req);
+}
+
+static void on_closed_stop(struct resolver *r)
+{
+	channel_free(r->channel);
+	tasks_abort(r);
+	uv_close((uv_handle_t *)&r->tick, NULL);
+	uv_close((uv_handle_t *)&r->async, NULL);
+}
+
+static void on_async(uv_async_t *async)
+{
+	struct resolver *r = async->data;
+	struct request_queue batch;
+	struct resolver_request *req;
+	bool stop;
+
+	pthread_mutex_lock(&r->lock);
+	batch = r->inbox;
+	r->inbox = (struct request_queue) { 0 };
+	stop = r->stop;
+	pthread_mutex_unlock(&r->lock);
+	while ((req = request_queue_take(&batch))) {
+		if (!req->port)
+			on_keep(r, req);
+		else
+			tasks_ask(r, req);
+	}
+	if (stop) {
+		on_closed_stop(r);
+		return;
+	}
+	tasks_pump(r);
+	epoch_reclaim(&r->epoch);
+}
+
+static void on_tick(uv_timer_t *tick)
+{
+	struct resolver *r = tick->data;
+
+	doors_tick(r);
+	tasks_pump(r);
+	epoch_reclaim(&r->epoch);
+}
+
+static void run(void *user)
+{
+	struct resolver *r = user;
+
+	uv_run(&r->loop, UV_RUN_DEFAULT);
+}
+
+void resolver_send(struct resolver *r, struct resolver_request *req)
+{
+	bool first;
+
+	pthread_mutex_lock(&r->lock);
+	first = !r->inbox.first;
+	request_queue_add(&r->inbox, req);
+	pthread_mutex_unlock(&r->lock);
+	if (first)
+		uv_async_send(&r->async);
+}
+
+int resolver_keep(struct resolver *r, const char *domain)
+{
+	size_t n = strlen(domain);
+	struct resolver_request *req;
+
+	if (n >= WIRE_NAME_SIZE)
+		return -ENAMETOOLONG;
+	req = calloc(1, sizeof(*req) + n + 1);
+	if (!req)
+		return -ENOMEM;
+	memcpy(req->domain, domain, n);
+	resolver_send(r, req);
+	return 0;
+}
+
+static void set_defaults(struct resolver_conf *conf)
+{
+	if (conf->timeout_ms <= 0)
+		conf->timeout_ms = defaults.timeout_ms;
+	if (conf->tries <= 0)
+		conf->tries = defaults.tries;
+	if (conf->stale_max_ms <= 0)
+		conf->stale_max_ms = defaults.stale_max_ms;
+	if (conf->max_domains == 0)
+		conf->max_domains = defaults.max_domains;
+	if (conf->max_in_flight == 0)
+		conf->max_in_flight = defaults.max_in_flight;
+	if (conf->confirm_port == 0)
+		conf->confirm_port = defaults.confirm_port;
+}
+
+static int init_tables(struct resolver *r)
+{
+	size_t max = r->conf.max_domains;
+	int res;
+
+	res = table_init(&r->domains, &r->epoch, max, facts_free, door_free);
+	if (res == 0)
+		res = table_init(&r->clients, &r->epoch, max, facts_free, NULL);
+	if (res == 0)
+		res = table_init(&r->names, &r->epoch, max, facts_free, NULL);
+	if (res == 0)
+		res = wheel_init(&r->wheel, clock_mono_ms());
+	return res;
+}
+
+static int init_loop(struct resolver *r, const struct resolver_conf *conf)
+{
+	struct channel_conf channel = {
+		.servers = conf->servers,
+		.n_servers = conf->n_servers,
+		.timeout_ms = r->conf.timeout_ms,
+		.tries = r->conf.tries,
+		.max_in_flight = r->conf.max_in_flight,
+	};
+	int res = uv_loop_init(&r->loop);
+
+	if (res < 0)
+		return res;
+	res = channel_new(&r->loop, &channel, &r->channel);
+	if (res < 0) {
+		uv_loop_close(&r->loop);
+		return res;
+	}
+	res = uv_async_init(&r->loop, &r->async, on_async);
+	INVARIANT(res == 0 || r->channel);
+	uv_timer_init(&r->loop, &r->tick);
+	uv_timer_start(&r->tick, on_tick, TICK_MS, TICK_MS);
+	r->async.data = r->tick.data = r;
+	return res;
+}
+
+/* Signals are for the program's other threads. */
+static int start_thread(struct resolver *r)
+{
+	sigset_t all, old;
+	int res;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	res = uv_thread_create(&r->thread, run, r);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return res;
+}
+
+static void resolver_deinit(struct resolver *r)
+{
+	struct resolver_request *req;
+
+	while ((req = request_queue_take(&r->inbox))) {
+		if (req->port)
+			port_drop(req);
+		else
+			free(req);
+	}
+	table_deinit(&r->domains);
+	table_deinit(&r->clients);
+	table_deinit(&r->names);
+	wheel_deinit(&r->wheel);
+	epoch_deinit(&r->epoch);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
+
+int resolver_new(const struct resolver_conf *conf, struct resolver **ret_resolver)
+{
+	struct resolver *r = calloc(1, sizeof(*r));
+	int res;
+
+	if (!r)
+		return -ENOMEM;
+	r->conf = *conf;
+	r->conf.servers = NULL; /* the caller's; the channel has its own */
+	set_defaults(&r->conf);
+	epoch_init(&r->epoch);
+	pthread_mutex_init(&r->lock, NULL);
+	res = init_tables(r);
+	if (res == 0)
+		res = init_loop(r, conf);
+	if (res < 0) {
+		resolver_deinit(r);
+		return res;
+	}
+	res = start_thread(r);
+	if (res < 0) {
+		on_closed_stop(r);
+		run(r);
+		uv_loop_close(&r->loop);
+		resolver_deinit(r);
+		return res;
+	}
+	*ret_resolver = r;
+	return 0;
+}
+
+void resolver_free(struct resolver *r)
+{
+	if (!r)
+		return;
+	pthread_mutex_lock(&r->lock);
+	r->stop = true;
+	pthread_mutex_unlock(&r->lock);
+	uv_async_send(&r->async);
+	uv_thread_join(&r->thread);
+	INVARIANT(uv_loop_close(&r->loop) == 0);
+	resolver_deinit(r);
+}
+
+void resolver_stats(struct resolver *r, struct resolver_stats *ret_stats)
+{
+	const struct resolver_counters *c = &r->counters;
+
+	*ret_stats = (struct resolver_stats) {
+		.domains = r->domains.n,
+		.lookups = c->lookups,
+		.joined = c->joined,
+		.failed = c->failed,
+		.stale = c->stale,
+		.refreshed = c->refreshed,
+		.evicted = r->domains.evicted,
+		.in_flight = c->in_flight,
+		.confirmed = c->confirmed,
+		.aa = c->aa,
+	};
+}

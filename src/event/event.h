@@ -1,0 +1,55 @@
+/*
+ * What happened, typed: one event for each judged recipient, and a few about frontdoor itself.
+ * Sinks write them; today JSON lines. Writing never blocks a session: a bounded queue and one
+ * writer thread; what does not fit is dropped and counted. The fields and the closed lists are
+ * explained in doc/events.md.
+ */
+#pragma once
+
+#include "base/addr.h"
+#include "policy/verdict.h"
+
+#define EVENT_TEXT_MAX 256
+
+struct event_rcpt {
+	int64_t time_ms; /* wall clock */
+	char id[24];     /* session id */
+	char listener[64];
+	struct endpoint client;
+	struct endpoint server;
+	char helo[EVENT_TEXT_MAX];
+	char rcpt_domain[EVENT_TEXT_MAX];
+	enum door_kind door;
+	bool door_known;       /* false: never looked at (trusted, authenticated, not hosted) */
+	const char *door_name; /* static: "mx" "apex" "www" "mail" "smtp" "other" "none" */
+	enum grade grade;
+	enum finding finding;
+	enum action action; /* carried out */
+	enum action wanted; /* what enforcing would have done */
+	enum restraint restraint;
+	enum reason reason;
+	char scanner[EVENT_TEXT_MAX];
+	char mx[EVENT_TEXT_MAX];
+	int reply;         /* code the client got for this RCPT; 0: none */
+	int message_reply; /* code of the message's final reply; 0: none */
+	bool tls;
+	bool auth;
+	uint64_t bytes;
+	int64_t ms; /* from RCPT to its reply */
+};
+
+struct event_sink;
+
+/* path "-": standard output. 0, -errno (the file can't be opened). */
+int event_sink_new(const char *path, struct event_sink **ret_sink);
+/* Writes what is queued, then ends. */
+void event_sink_free(struct event_sink *s);
+/* Any thread; copies. sink may be NULL. */
+void event_emit_rcpt(struct event_sink *s, const struct event_rcpt *e);
+/* {"time":..., "event": kind, "text": text}: about ourselves ("start", "identity-doubt",
+ * "aa-answer" ...). */
+void event_emit_note(struct event_sink *s, const char *kind, const char *text);
+uint64_t event_dropped(const struct event_sink *s);
+
+/* The JSON of one event, no newline; malloc'ed; for tests and explain. */
+char *event_rcpt_json(const struct event_rcpt *e);

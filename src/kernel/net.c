@@ -1,0 +1,247 @@
+/*
+ * up: routing first, then the table: no packet is marked before there is a way for it. down: the
+ * other way round. What up has added is taken away again when it fails.
+ */
+#include "kernel/net.h"
+
+#include "kernel/nft.h"
+#include "kernel/routing.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static const int families[] = { AF_INET, AF_INET6 };
+static const enum routing_item items[] = { ROUTING_ROUTE, ROUTING_RULE };
+
+static const char *family_name(int family)
+{
+	return family == AF_INET ? "IPv4" : "IPv6";
+}
+
+static int fail(FILE *err, int e, const char *what)
+{
+	if (e == -EPERM || e == -EACCES)
+		fprintf(err, "frontdoor net: %s: not permitted; root or CAP_NET_ADMIN is needed\n",
+			what);
+	else
+		fprintf(err, "frontdoor net: %s: %s\n", what, strerror(-e));
+	return e;
+}
+
+static bool contains(struct sv text, const char *what)
+{
+	return memmem(text.p, text.n, what, strlen(what)) != NULL;
+}
+
+/* nft's own words, the first line of them. */
+static int fail_nft(FILE *err, int e, const struct buf *output)
+{
+	struct sv text = buf_view(output);
+	const char *end = text.n ? memchr(text.p, '\n', text.n) : NULL;
+
+	if (e == -ENOENT)
+		fprintf(err, "frontdoor net: nft is missing; it is in the package nftables\n");
+	else if (e < 0)
+		return fail(err, e, "nft");
+	else if (contains(text, "not permitted"))
+		return fail(err, -EPERM, "nftables");
+	else
+		fprintf(err, "frontdoor net: nft: " SV_FMT "\n",
+			(int)(end ? end - text.p : (ptrdiff_t)text.n), text.p);
+	return e < 0 ? e : -EIO;
+}
+
+static int run_transaction(struct sv text, FILE *err)
+{
+	static const char *const argv[] = { "nft", "-f", "-", NULL };
+	CLEANUP(buf_deinit) struct buf output;
+
+	buf_init(&output, NFT_OUTPUT_MAX);
+	int e = nft_run(argv, text, &output);
+	return e == 0 ? 0 : fail_nft(err, e, &output);
+}
+
+static bool has(const struct routing *routing, enum routing_item item)
+{
+	return item == ROUTING_RULE ? routing->rule : routing->route;
+}
+
+static bool family_on(const struct ruleset *r, int family)
+{
+	return family == AF_INET ? r->v4.on : r->v6.on;
+}
+
+/* Both families, before anything is changed. */
+static int read_routing(const struct ruleset *r, struct routing ret_routing[2], FILE *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		ret_routing[i] = (struct routing) { 0 };
+		if (!family_on(r, families[i]))
+			continue;
+		int e = routing_read(families[i], &ret_routing[i]);
+		if (e < 0)
+			return fail(err, e, family_name(families[i]));
+		if (ret_routing[i].taken[0]) {
+			fprintf(err, "frontdoor net: %s %s; frontdoor needs both for itself\n",
+				family_name(families[i]), ret_routing[i].taken);
+			return -EEXIST;
+		}
+	}
+	return 0;
+}
+
+static void print_transaction(FILE *out, struct sv text)
+{
+	fprintf(out, "nft -f - <<'END'\n" SV_FMT "END\n", SV_ARG(text));
+}
+
+static void print_routing(int family, const struct routing *routing, FILE *out)
+{
+	char text[ROUTING_TEXT_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(items); i++) {
+		fprintf(out, "%s%s\n", has(routing, items[i]) ? "# there already: " : "",
+			routing_format(family, items[i], "add", text));
+	}
+}
+
+static int add_routing(int family, bool ret_added[2], FILE *err)
+{
+	char text[ROUTING_TEXT_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(items); i++) {
+		int e = routing_add(family, items[i]);
+		if (e < 0)
+			return fail(err, e, routing_format(family, items[i], "add", text));
+		ret_added[i] = e == 0;
+	}
+	return 0;
+}
+
+/* A family that the kernel doesn't have, has nothing of ours. */
+static int remove_routing(int family, bool dry_run, FILE *out, FILE *err)
+{
+	struct routing routing;
+	char text[ROUTING_TEXT_MAX];
+	int e = routing_read(family, &routing);
+
+	if (e < 0)
+		return e == -EAFNOSUPPORT ? 0 : fail(err, e, family_name(family));
+	for (size_t k = ARRAY_SIZE(items); k-- > 0;) {
+		if (!has(&routing, items[k]))
+			continue;
+		routing_format(family, items[k], "del", text);
+		if (dry_run) {
+			fprintf(out, "%s\n", text);
+			continue;
+		}
+		e = routing_delete(family, items[k]);
+		if (e < 0)
+			return fail(err, e, text);
+	}
+	return 0;
+}
+
+/* Of a family that was on before and isn't now. */
+static int remove_unused(const struct ruleset *r, bool dry_run, FILE *out, FILE *err)
+{
+	int e = 0;
+
+	for (size_t i = 0; e >= 0 && i < ARRAY_SIZE(families); i++)
+		if (!family_on(r, families[i]))
+			e = remove_routing(families[i], dry_run, out, err);
+	return e;
+}
+
+int net_up(const struct ruleset *r, bool dry_run, FILE *out, FILE *err)
+{
+	bool added[ARRAY_SIZE(families)][ARRAY_SIZE(items)] = { 0 };
+	struct routing routing[ARRAY_SIZE(families)];
+	CLEANUP(buf_deinit) struct buf text;
+
+	buf_init(&text, RULESET_TEXT_MAX);
+	int e = ruleset_write(r, &text);
+	if (e < 0)
+		return fail(err, e, "the table's text");
+	e = read_routing(r, routing, err);
+	if (e < 0)
+		return e;
+
+	for (size_t i = 0; e >= 0 && i < ARRAY_SIZE(families); i++) {
+		if (!family_on(r, families[i]))
+			continue;
+		if (dry_run)
+			print_routing(families[i], &routing[i], out);
+		else
+			e = add_routing(families[i], added[i], err);
+	}
+	if (dry_run)
+		print_transaction(out, buf_view(&text));
+	else if (e >= 0)
+		e = run_transaction(buf_view(&text), err);
+	if (e >= 0)
+		return remove_unused(r, dry_run, out, err);
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+		for (size_t k = ARRAY_SIZE(items); k-- > 0;)
+			if (added[i][k])
+				(void)routing_delete(families[i], items[k]);
+	return e;
+}
+
+int net_down(bool dry_run, FILE *out, FILE *err)
+{
+	struct sv removal = sv_from(ruleset_removal());
+	int e = 0;
+
+	if (dry_run)
+		print_transaction(out, removal);
+	else
+		e = run_transaction(removal, err);
+	for (size_t i = 0; e >= 0 && i < ARRAY_SIZE(families); i++)
+		e = remove_routing(families[i], dry_run, out, err);
+	return e;
+}
+
+static int show_routing(int family, FILE *out, FILE *err, bool *ret_missing)
+{
+	struct routing routing = { 0 };
+	char text[ROUTING_TEXT_MAX];
+	int e = routing_read(family, &routing);
+
+	if (e < 0 && e != -EAFNOSUPPORT)
+		return fail(err, e, family_name(family));
+	for (size_t k = 0; k < ARRAY_SIZE(items); k++)
+		fprintf(out, "%-7s %s\n", has(&routing, items[k]) ? "up" : "absent",
+			routing_format(family, items[k], "add", text));
+	if (routing.taken[0])
+		fprintf(out, "taken   %s %s\n", family_name(family), routing.taken);
+	*ret_missing = !routing.rule || !routing.route;
+	return 0;
+}
+
+int net_show(FILE *out, FILE *err)
+{
+	static const char *const argv[] = { "nft", "list", "table", "inet", RULESET_TABLE, NULL };
+	bool missing[ARRAY_SIZE(families)];
+	CLEANUP(buf_deinit) struct buf output;
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		int e = show_routing(families[i], out, err, &missing[i]);
+		if (e < 0)
+			return e;
+	}
+	buf_init(&output, NFT_OUTPUT_MAX);
+	int e = nft_run(argv, SV(""), &output);
+	struct sv text = buf_view(&output);
+	if (e != 0 && (e < 0 || !contains(text, "No such file")))
+		return fail_nft(err, e, &output);
+	if (e != 0) {
+		fprintf(out, "absent  table inet " RULESET_TABLE "\n");
+		return 1;
+	}
+	fprintf(out, SV_FMT, SV_ARG(text));
+	/* Only the families that the table is for need their routing. */
+	return (missing[0] && contains(text, "set servers {")) ||
+	       (missing[1] && contains(text, "set servers6 {"));
+}

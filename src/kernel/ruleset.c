@@ -1,0 +1,273 @@
+/*
+ * Only a SYN decides who is steered, so established sessions survive every change of the sets; the
+ * later packets of a steered connection are recognized by its mark and by the daemon's socket.
+ *
+ * tproxy comes before the packet's mark: with no listener the statement ends the rule, and the
+ * packet goes on to the mail server instead of into the void. Such a connection then loses its mark
+ * at once: it belongs to the mail server, and would be torn to the listener and reset by it when
+ * the daemon is back. (Steering SYNs only would do for that too, but the packet that ends a
+ * handshake finds its way to the listener by tproxy alone; with SYN cookies nothing else is there.)
+ *
+ * The mail server's replies to a client's address would leave this host where it runs here too: the
+ * output chain sends those of our own upstream connections back to the daemon.
+ *
+ * socket wildcard 0: a listener bound to any address takes no part in "is there a transparent
+ * socket"; otherwise another program's transparent wildcard listener would catch everything.
+ */
+#include "kernel/ruleset.h"
+
+#include "base/marks.h"
+
+#include <errno.h>
+
+#define SYN_ONLY "tcp flags & (fin | syn | rst | ack) == syn"
+
+struct family_words {
+	const char *ip;     /* in expressions and tproxy */
+	const char *suffix; /* of set names */
+	const char *type;
+};
+static const struct family_words words_v4 = { "ip", "", "ipv4_addr" };
+static const struct family_words words_v6 = { "ip6", "6", "ipv6_addr" };
+
+static bool range_is_v4(const struct addr_range *r)
+{
+	return addr_is_v4(&r->lo);
+}
+
+static bool servers_include(const struct prefix_set *servers, bool v4)
+{
+	for (size_t i = 0; i < servers->n; i++)
+		if (range_is_v4(&servers->ranges[i]) == v4)
+			return true;
+	return false;
+}
+
+/* tproxy needs one address; a wildcard listener is found by any of this host's. */
+static struct endpoint listener_endpoint(const struct endpoint *bind)
+{
+	static const struct addr any_v6 = { { 0 } };
+	static const struct addr any_v4 = { { [10] = 0xff, [11] = 0xff } };
+	struct endpoint e = *bind;
+
+	if (addr_eq(&e.addr, &any_v4))
+		e.addr = addr_from_v4((const uint8_t[4]) { 127, 0, 0, 1 });
+	else if (addr_eq(&e.addr, &any_v6))
+		e.addr = addr_from_v6((const uint8_t[16]) { [15] = 1 });
+	return e;
+}
+
+static int take_listener(const struct conf *conf, const struct listener_conf *l, FILE *err,
+			 struct ruleset *r)
+{
+	for (size_t i = 0; i < l->n_bind; i++) {
+		bool v4 = addr_is_v4(&l->bind[i].addr);
+		struct ruleset_family *f = v4 ? &r->v4 : &r->v6;
+
+		if (f->on) {
+			fprintf(err,
+				"%s:%d: listener %s: port %d of %s is steered elsewhere already; "
+				"accepted: one IPv4 and one IPv6 address in mode tproxy\n",
+				conf->file, l->line, l->name, RULESET_PORT, v4 ? "IPv4" : "IPv6");
+			return -EINVAL;
+		}
+		f->on = true;
+		f->fail_closed = l->fail == FAIL_CLOSED;
+		f->listener = listener_endpoint(&l->bind[i]);
+	}
+	return 0;
+}
+
+int ruleset_from_conf(const struct conf *conf, FILE *err, struct ruleset *ret_ruleset)
+{
+	struct ruleset r = { .servers = &conf->policy.server_addresses };
+	bool tproxy = false;
+
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		if (conf->listeners[i].mode != LISTENER_TPROXY)
+			continue;
+		tproxy = true;
+		int e = take_listener(conf, &conf->listeners[i], err, &r);
+		if (e < 0)
+			return e;
+	}
+	if (!tproxy) {
+		fprintf(err,
+			"%s: no listener has mode: tproxy; others need nothing of the kernel\n",
+			conf->file);
+		return -EINVAL;
+	}
+	if (r.servers->n == 0) {
+		fprintf(err,
+			"%s: server_addresses is empty; mode tproxy needs the addresses "
+			"or prefixes that the world reaches the mail servers by\n",
+			conf->file);
+		return -EINVAL;
+	}
+
+	/* The half that leads nowhere is left out. */
+	for (int v4 = 0; v4 <= 1; v4++) {
+		struct ruleset_family *f = v4 ? &r.v4 : &r.v6;
+		const char *name = v4 ? "IPv4" : "IPv6";
+		bool servers = servers_include(r.servers, v4);
+
+		if (servers && !f->on)
+			fprintf(err,
+				"%s: warning: server_addresses has %s addresses, but no "
+				"tproxy listener binds one: they are not steered\n",
+				conf->file, name);
+		if (f->on && !servers)
+			f->on = false;
+	}
+	if (!r.v4.on && !r.v6.on) {
+		fprintf(err,
+			"%s: server_addresses and the tproxy listeners' bind addresses have "
+			"no address family in common\n",
+			conf->file);
+		return -EINVAL;
+	}
+	*ret_ruleset = r;
+	return 0;
+}
+
+static const struct addr_range *next_range(const struct prefix_set *s, bool v4, size_t *at)
+{
+	while (*at < s->n) {
+		const struct addr_range *r = &s->ranges[(*at)++];
+		if (range_is_v4(r) == v4)
+			return r;
+	}
+	return NULL;
+}
+
+static int write_servers(const struct ruleset *r, bool v4, struct buf *out)
+{
+	const struct family_words *w = v4 ? &words_v4 : &words_v6;
+	const char *separator = "";
+	size_t at = 0;
+	int e = buf_printf(out,
+			   "\tset servers%s {\n\t\ttype %s\n\t\tflags interval\n\t\tauto-merge\n"
+			   "\t\telements = { ",
+			   w->suffix, w->type);
+
+	for (const struct addr_range *a; e >= 0 && (a = next_range(r->servers, v4, &at));) {
+		char lo[ADDR_STRLEN], hi[ADDR_STRLEN];
+
+		e = addr_eq(&a->lo, &a->hi)
+			    ? buf_printf(out, "%s%s", separator, addr_format(&a->lo, lo))
+			    : buf_printf(out, "%s%s-%s", separator, addr_format(&a->lo, lo),
+					 addr_format(&a->hi, hi));
+		separator = ", ";
+	}
+	return e < 0 ? e : buf_printf(out, " }\n\t}\n");
+}
+
+static int write_sets(const struct ruleset *r, bool v4, struct buf *out)
+{
+	const struct family_words *w = v4 ? &words_v4 : &words_v6;
+
+	if (!(v4 ? &r->v4 : &r->v6)->on)
+		return 0;
+	int e = write_servers(r, v4, out);
+	if (e < 0)
+		return e;
+	return buf_printf(out, "\tset scanners%s {\n\t\ttype %s\n\t\tflags interval,timeout\n\t}\n",
+			  w->suffix, w->type);
+}
+
+/* The SYNs that are for the listener. dport: of the world's connections, a set or a number. */
+static int write_syn_match(const struct family_words *w, const char *dport, struct buf *out)
+{
+	return buf_printf(
+		out,
+		"\t\t" SYN_ONLY
+		" tcp dport %s %s daddr @servers%s %s saddr != @scanners%s %s saddr != @servers%s ",
+		dport, w->ip, w->suffix, w->ip, w->suffix, w->ip, w->suffix);
+}
+
+static int write_steering(const struct ruleset_family *f, bool v4, struct buf *out)
+{
+	const struct family_words *w = v4 ? &words_v4 : &words_v6;
+	char to[ADDR_STRLEN + 8];
+	char port[8];
+
+	if (!f->on)
+		return 0;
+	int e = write_syn_match(w, "@alive", out);
+	if (e >= 0)
+		e = buf_printf(out, "ct mark set ct mark & 0x%08x | 0x%x\n", ~MARK_MASK,
+			       MARK_STEERED);
+	if (e >= 0)
+		e = buf_printf(out,
+			       "\t\tct mark & 0x%x == 0x%x ct direction original meta l4proto tcp "
+			       "%s daddr @servers%s tproxy %s to %s "
+			       "meta mark set meta mark & 0x%08x | 0x%x accept\n",
+			       MARK_MASK, MARK_STEERED, w->ip, w->suffix, w->ip,
+			       endpoint_format(&f->listener, to), ~MARK_MASK, MARK_LOCAL);
+	if (e >= 0 && f->fail_closed) {
+		snprintf(port, sizeof(port), "%d", RULESET_PORT);
+		e = write_syn_match(w, port, out);
+		if (e >= 0)
+			e = buf_printf(out, "reject with tcp reset\n");
+	}
+	return e;
+}
+
+static int write_prerouting(const struct ruleset *r, struct buf *out)
+{
+	int e = buf_printf(
+		out,
+		"\tchain prerouting {\n"
+		"\t\ttype filter hook prerouting priority -90; policy accept;\n"
+		"\t\tiif \"lo\" return\n"
+		"\t\tmeta l4proto { tcp, icmp, ipv6-icmp } socket wildcard 0 socket transparent 1 "
+		"meta mark set meta mark & 0x%08x | 0x%x accept\n",
+		~MARK_MASK, MARK_LOCAL);
+	if (e >= 0)
+		e = write_steering(&r->v4, true, out);
+	if (e >= 0)
+		e = write_steering(&r->v6, false, out);
+	if (e >= 0)
+		e = buf_printf(out,
+			       "\t\tct mark & 0x%x == 0x%x " SYN_ONLY
+			       " ct mark set ct mark & 0x%08x\n\t}\n",
+			       MARK_MASK, MARK_STEERED, ~MARK_MASK);
+	return e;
+}
+
+static int write_output(struct buf *out)
+{
+	return buf_printf(out,
+			  "\tchain output {\n"
+			  "\t\ttype route hook output priority mangle; policy accept;\n"
+			  "\t\tmeta mark & 0x%x == 0x%x ct mark set ct mark & 0x%08x | 0x%x\n"
+			  "\t\tct mark & 0x%x == 0x%x ct direction reply "
+			  "meta mark set meta mark & 0x%08x | 0x%x\n"
+			  "\t}\n",
+			  MARK_MASK, MARK_UPSTREAM, ~MARK_MASK, MARK_UPSTREAM, MARK_MASK,
+			  MARK_UPSTREAM, ~MARK_MASK, MARK_LOCAL);
+}
+
+const char *ruleset_removal(void)
+{
+	/* Deleting needs it to be there, adding doesn't need it to be absent. */
+	return "add table inet " RULESET_TABLE "\ndelete table inet " RULESET_TABLE "\n";
+}
+
+int ruleset_write(const struct ruleset *r, struct buf *out)
+{
+	int e = buf_printf(out,
+			   "%stable inet " RULESET_TABLE " {\n"
+			   "\tset alive {\n\t\ttype inet_service\n\t\tflags timeout\n"
+			   "\t\telements = { %d }\n\t}\n",
+			   ruleset_removal(), RULESET_PORT);
+	if (e >= 0)
+		e = write_sets(r, true, out);
+	if (e >= 0)
+		e = write_sets(r, false, out);
+	if (e >= 0)
+		e = write_prerouting(r, out);
+	if (e >= 0)
+		e = write_output(out);
+	return e < 0 ? e : buf_printf(out, "}\n");
+}

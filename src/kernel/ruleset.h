@@ -1,0 +1,44 @@
+/*
+ * What the kernel has to do for listeners in tproxy mode, as text and as values: pure, made from
+ * the configuration alone. net.h applies it. One table serves the gateway and the mail server's own
+ * host (DESIGN.md, "Kernel plumbing"); each family has its half of it.
+ *
+ * The daemon's side of the bargain, for each tproxy listener: it listens on bind with
+ * IP_TRANSPARENT (IPV6_TRANSPARENT), finds the original destination with getsockname(), and
+ * connects to it from the client's address with IP_TRANSPARENT, IP_BIND_ADDRESS_NO_PORT and SO_MARK
+ * MARK_UPSTREAM (base/marks.h).
+ */
+#pragma once
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "conf/conf.h"
+
+#define RULESET_TABLE    "frontdoor"
+#define RULESET_PORT     25  /* of the world's connections */
+#define RULESET_ROUTES   100 /* routing table, and the priority of the rule that leads to it */
+#define RULESET_PROTOCOL 253 /* "proto" of our rules and routes: what has it is ours */
+#define RULESET_TEXT_MAX (4u << 20)
+
+struct ruleset_family {
+	bool on;
+	bool fail_closed;
+	struct endpoint listener; /* never a wildcard */
+};
+
+struct ruleset {
+	struct ruleset_family v4, v6;
+	const struct prefix_set *servers; /* the configuration's, sealed */
+};
+
+/*
+ * 0; -EINVAL: one line on err says what is wrong with the configuration. Warnings go there too.
+ * ret_ruleset lives as long as conf.
+ */
+int ruleset_from_conf(const struct conf *conf, FILE *err, struct ruleset *ret_ruleset);
+
+/* One transaction for nft -f, that puts the table in place of any former one. 0, -ENOMEM,
+ * -ENOBUFS. */
+int ruleset_write(const struct ruleset *r, struct buf *out);
+/* The one that takes it away; succeeds when it isn't there. */
+const char *ruleset_removal(void);

@@ -1,0 +1,310 @@
+/*
+ * Hosted domains in shards, each a map under its own lock, since every RCPT of every worker asks
+ * for one. The value of a domain is the meeting that its door leads to: one of the two that are
+ * embedded (not seen yet, self), or one that stands for a foreign address.
+ *
+ * Locks are taken in the order shard, meetings.
+ */
+#include "policy/memory.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define SHARDS      64 /* a power of two */
+#define HEARD_MAX   1000000
+#define SHARD_CACHE 64 /* bytes: neighbours' locks don't share a line */
+
+struct meeting {
+	struct addr addr;
+	size_t domains;
+};
+
+struct shard {
+	pthread_rwlock_t lock;
+	struct map domains; /* name → struct meeting */
+} __attribute__((aligned(SHARD_CACHE)));
+
+struct memory {
+	struct shard shards[SHARDS];
+	atomic_size_t n_hosted;
+
+	pthread_rwlock_t heard_lock;
+	struct map heard; /* scanner → _Atomic int64_t: when */
+
+	pthread_rwlock_t meetings_lock;
+	struct map meetings; /* address → struct meeting */
+	struct meeting unseen;
+	struct meeting self;
+	struct meeting *largest; /* NULL: none */
+	atomic_bool doubt;
+};
+
+static struct shard *shard_of(const struct memory *m, struct sv domain)
+{
+	/* The map uses the hash's low bits for its buckets. */
+	return (struct shard *)&m->shards[(map_hash(domain) >> 56) & (SHARDS - 1)];
+}
+
+int memory_new(struct memory **ret_memory)
+{
+	struct memory *m = aligned_alloc(SHARD_CACHE, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	memset(m, 0, sizeof(*m));
+	for (size_t i = 0; i < SHARDS; i++) {
+		pthread_rwlock_init(&m->shards[i].lock, NULL);
+		map_init(&m->shards[i].domains);
+	}
+	pthread_rwlock_init(&m->heard_lock, NULL);
+	map_init(&m->heard);
+	pthread_rwlock_init(&m->meetings_lock, NULL);
+	map_init(&m->meetings);
+	*ret_memory = m;
+	return 0;
+}
+
+void memory_free(struct memory *m)
+{
+	if (!m)
+		return;
+	for (size_t i = 0; i < SHARDS; i++) {
+		map_deinit(&m->shards[i].domains, NULL);
+		pthread_rwlock_destroy(&m->shards[i].lock);
+	}
+	map_deinit(&m->heard, free);
+	pthread_rwlock_destroy(&m->heard_lock);
+	map_deinit(&m->meetings, free);
+	pthread_rwlock_destroy(&m->meetings_lock);
+	free(m);
+}
+
+int memory_hosted_add(struct memory *m, struct sv domain)
+{
+	struct shard *s = shard_of(m, domain);
+	int r;
+
+	pthread_rwlock_wrlock(&s->lock);
+	if (map_get(&s->domains, domain))
+		r = 1;
+	else if (atomic_load(&m->n_hosted) >= MEMORY_HOSTED_MAX)
+		r = -ENOSPC;
+	else
+		r = map_put(&s->domains, domain, &m->unseen, NULL);
+	if (r == 0)
+		atomic_fetch_add(&m->n_hosted, 1);
+	pthread_rwlock_unlock(&s->lock);
+	return r;
+}
+
+bool memory_is_hosted(const struct memory *m, const char *domain)
+{
+	struct sv key = sv_from(domain);
+	struct shard *s = shard_of(m, key);
+
+	pthread_rwlock_rdlock(&s->lock);
+	bool hosted = map_get(&s->domains, key) != NULL;
+
+	pthread_rwlock_unlock(&s->lock);
+	return hosted;
+}
+
+size_t memory_hosted_count(const struct memory *m)
+{
+	return atomic_load(&((struct memory *)m)->n_hosted);
+}
+
+static int shard_each(struct shard *s, int (*fn)(void *user, const char *domain), void *user)
+{
+	struct map_entry *e = NULL;
+	char domain[256];
+	int r = 0;
+
+	while (r >= 0 && (e = map_next(&s->domains, e))) {
+		size_t n = min_size(e->key_len, sizeof(domain) - 1);
+		memcpy(domain, e->key, n);
+		domain[n] = '\0';
+		r = fn(user, domain);
+	}
+	return r < 0 ? r : 0;
+}
+
+int memory_hosted_each(struct memory *m, int (*fn)(void *user, const char *domain), void *user)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < SHARDS; i++) {
+		pthread_rwlock_rdlock(&m->shards[i].lock);
+		r = shard_each(&m->shards[i], fn, user);
+		pthread_rwlock_unlock(&m->shards[i].lock);
+	}
+	return r;
+}
+
+void memory_scanner_heard(struct memory *m, const char *scanner, int64_t now_ms)
+{
+	struct sv key = sv_from(scanner);
+	_Atomic int64_t *when;
+
+	if (key.n == 0)
+		return;
+	pthread_rwlock_rdlock(&m->heard_lock);
+	when = map_get(&m->heard, key);
+	if (when)
+		atomic_store(when, now_ms);
+	pthread_rwlock_unlock(&m->heard_lock);
+	if (when)
+		return;
+
+	/* Over the cap, or without memory, a scanner stays unheard: its door defers instead of
+	 * rejecting, which loses nothing. */
+	when = malloc(sizeof(*when));
+	if (!when)
+		return;
+	atomic_init(when, now_ms);
+	pthread_rwlock_wrlock(&m->heard_lock);
+	if (m->heard.n >= HEARD_MAX || map_get(&m->heard, key) ||
+	    map_put(&m->heard, key, (void *)when, NULL) < 0)
+		free((void *)when);
+	pthread_rwlock_unlock(&m->heard_lock);
+}
+
+bool memory_scanner_is_heard(const struct memory *memory, const char *scanner, int64_t now_ms)
+{
+	struct memory *m = (struct memory *)memory;
+
+	pthread_rwlock_rdlock(&m->heard_lock);
+	_Atomic int64_t *when = map_get(&m->heard, sv_from(scanner));
+	bool heard = when && now_ms - atomic_load(when) <= MEMORY_HEARD_MS;
+
+	pthread_rwlock_unlock(&m->heard_lock);
+	return heard;
+}
+
+/* The three below: under meetings_lock, for writing. */
+
+static struct meeting *meeting_at(struct memory *m, const struct addr *a)
+{
+	struct sv key = { (const char *)a->b, sizeof(a->b) };
+	struct meeting *meeting = map_get(&m->meetings, key);
+
+	if (meeting)
+		return meeting;
+	meeting = calloc(1, sizeof(*meeting));
+	if (!meeting)
+		return NULL;
+	meeting->addr = *a;
+	if (map_put(&m->meetings, key, meeting, NULL) < 0) {
+		free(meeting);
+		return NULL;
+	}
+	return meeting;
+}
+
+static void meeting_drop_if_empty(struct memory *m, struct meeting *meeting)
+{
+	if (meeting == &m->self || meeting == &m->unseen || meeting->domains > 0)
+		return;
+	if (m->largest == meeting)
+		m->largest = NULL;
+	map_remove(&m->meetings, (struct sv) { (const char *)meeting->addr.b, 16 });
+	free(meeting);
+}
+
+static void meeting_leave(struct memory *m, struct meeting *meeting)
+{
+	if (meeting == &m->unseen)
+		return;
+	meeting->domains--;
+	if (m->largest == meeting) {
+		struct map_entry *e = NULL;
+
+		while ((e = map_next(&m->meetings, e))) {
+			struct meeting *other = e->value;
+
+			if (other->domains > m->largest->domains)
+				m->largest = other;
+		}
+	}
+	meeting_drop_if_empty(m, meeting);
+}
+
+static void doubt_update(struct memory *m)
+{
+	atomic_store(&m->doubt, m->largest && m->largest->domains >= MEMORY_MEET_MIN &&
+					m->largest->domains > m->self.domains);
+}
+
+/* Where a domain's door leads to, when that is known; under the domain's shard lock. */
+static bool leads_there(const struct memory *m, const struct meeting *meeting, bool self,
+			const struct addr *leads_to)
+{
+	if (self)
+		return meeting == &m->self;
+	if (!leads_to)
+		return meeting == &m->unseen;
+	return meeting != &m->self && meeting != &m->unseen && addr_eq(&meeting->addr, leads_to);
+}
+
+static void door_moved(struct memory *m, struct shard *s, struct sv domain, bool self,
+		       const struct addr *leads_to)
+{
+	struct meeting *was = map_get(&s->domains, domain), *now;
+
+	if (!was || leads_there(m, was, self, leads_to))
+		return;
+	now = self ? &m->self : leads_to ? meeting_at(m, leads_to) : &m->unseen;
+	if (!now)
+		return;
+	if (map_put(&s->domains, domain, now, NULL) != 1) {
+		meeting_drop_if_empty(m, now);
+		return;
+	}
+	if (now != &m->unseen)
+		now->domains++;
+	if (now != &m->unseen && now != &m->self &&
+	    (!m->largest || now->domains > m->largest->domains))
+		m->largest = now;
+	meeting_leave(m, was);
+	doubt_update(m);
+}
+
+void memory_door_seen(struct memory *m, const char *domain, bool self, const struct addr *leads_to)
+{
+	struct sv key = sv_from(domain);
+	struct shard *s = shard_of(m, key);
+	const struct meeting *was;
+
+	/* Nearly every call tells nothing new. */
+	pthread_rwlock_rdlock(&s->lock);
+	was = map_get(&s->domains, key);
+	bool news = was && !leads_there(m, was, self, leads_to);
+
+	pthread_rwlock_unlock(&s->lock);
+	if (!news)
+		return;
+
+	pthread_rwlock_wrlock(&s->lock);
+	pthread_rwlock_wrlock(&m->meetings_lock);
+	door_moved(m, s, key, self, leads_to);
+	pthread_rwlock_unlock(&m->meetings_lock);
+	pthread_rwlock_unlock(&s->lock);
+}
+
+bool memory_identity_doubt(const struct memory *memory, struct addr *ret_addr)
+{
+	struct memory *m = (struct memory *)memory;
+	bool doubt = false;
+
+	if (!atomic_load(&m->doubt))
+		return false;
+	pthread_rwlock_rdlock(&m->meetings_lock);
+	if (atomic_load(&m->doubt) && m->largest) {
+		*ret_addr = m->largest->addr;
+		doubt = true;
+	}
+	pthread_rwlock_unlock(&m->meetings_lock);
+	return doubt;
+}

@@ -1,0 +1,36 @@
+/*
+ * What the operator decided, as policy needs it: a part of the configuration's immutable snapshot.
+ * Filled by conf/.
+ */
+#pragma once
+
+#include "base/addr.h"
+#include "base/map.h"
+#include "policy/scanner.h"
+#include "policy/verdict.h"
+
+/* A row of domains:. */
+struct domain_policy {
+	enum action action;      /* ACTION_UNSET: none of its own */
+	struct prefix_set allow; /* sealed */
+	char **allow_ptr;        /* suffixes */
+	size_t n_allow_ptr;
+};
+void domain_policy_free(void *domain_policy);
+
+struct policy {
+	enum action action;            /* default ACTION_OBSERVE */
+	enum action guessed_action;    /* default ACTION_OBSERVE */
+	enum action on_dns_failure;    /* ACTION_DEFER (default) or ACTION_PASS */
+	enum action on_unknown_domain; /* ACTION_PASS (default), ACTION_DEFER or ACTION_REJECT */
+	bool strict_backup;
+	bool confirm; /* resolver.confirm: authoritative */
+	int64_t stale_max_ms;
+	const char *help_url; /* "" : none */
+	struct prefix_set trusted;
+	struct prefix_set server_addresses;
+	bool server_addresses_given;
+	struct scanner *scanners;
+	size_t n_scanners;
+	struct map domains; /* A-label name → struct domain_policy */
+};

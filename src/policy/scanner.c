@@ -1,0 +1,77 @@
+#include "policy/scanner.h"
+
+#include <libpsl.h>
+#include <stdlib.h>
+
+void scanner_deinit(struct scanner *s)
+{
+	free(s->name);
+	for (size_t i = 0; i < s->n_mx; i++)
+		free(s->mx[i]);
+	free(s->mx);
+	for (size_t i = 0; i < s->n_ptr; i++)
+		free(s->ptr[i]);
+	free(s->ptr);
+	prefix_set_deinit(&s->cidrs);
+	*s = (struct scanner) { 0 };
+}
+
+bool name_is_below(const char *host, const char *suffix)
+{
+	size_t n = strlen(host), m = strlen(suffix);
+
+	if (m == 0 || n < m || strcmp(host + n - m, suffix) != 0)
+		return false;
+	return n == m || host[n - m - 1] == '.';
+}
+
+bool mx_pattern_matches(const char *pattern, const char *host)
+{
+	if (strncmp(pattern, "*.", 2) == 0)
+		return name_is_below(host, pattern + 2) && strcmp(host, pattern + 2) != 0;
+	return strcmp(pattern, host) == 0;
+}
+
+/* An address written as a name has no domain above it. */
+static bool is_dotted_quad(const char *host)
+{
+	const char *dot = strrchr(host, '.');
+	const char *last = dot ? dot + 1 : host;
+
+	return *last && strspn(last, "0123456789") == strlen(last);
+}
+
+struct sv scanner_parent_domain(const char *mx_host)
+{
+	const psl_ctx_t *psl = psl_builtin();
+	const char *dot = strchr(mx_host, '.');
+	struct sv none = { "", 0 };
+
+	/* Without the list nothing can be told from a public suffix: nothing is safe then. */
+	if (!psl || !dot || is_dotted_quad(mx_host))
+		return none;
+	if (dot[1] && !psl_is_public_suffix(psl, dot + 1))
+		return sv_from(dot + 1);
+	return psl_is_public_suffix(psl, mx_host) ? none : sv_from(mx_host);
+}
+
+int scanner_find(const struct scanner *scanners, size_t n, const char *mx_host)
+{
+	int found = -1;
+	size_t longest = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < scanners[i].n_mx; k++) {
+			const char *pattern = scanners[i].mx[k];
+
+			/* An exact name beats the "*." pattern of equal length. */
+			size_t len = 2 * strlen(pattern) + (pattern[0] != '*');
+
+			if (len > longest && mx_pattern_matches(pattern, mx_host)) {
+				longest = len;
+				found = (int)i;
+			}
+		}
+	}
+	return found;
+}

@@ -1,0 +1,135 @@
+/*
+ * The clients are a table of hashes, one slot each, overwritten by who comes later: being forgotten
+ * costs a client's next session a connection to the backend, no more.
+ */
+#include "proxy/front.h"
+
+#include "base/map.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define FRONT_SLOTS       65536
+#define FRONT_REMEMBER_MS (3600 * 1000LL)
+
+struct front {
+	struct {
+		_Atomic uint64_t key;
+		_Atomic int64_t until_ms;
+	} slots[FRONT_SLOTS];
+	pthread_mutex_t lock;
+	char *host; /* of the banner */
+	size_t host_len;
+	char *keywords; /* the EHLO reply without its first line; NULL: not learned yet */
+	size_t keywords_len;
+};
+
+int front_new(struct front **ret_front)
+{
+	struct front *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return -ENOMEM;
+	pthread_mutex_init(&f->lock, NULL);
+	*ret_front = f;
+	return 0;
+}
+
+void front_free(struct front *f)
+{
+	if (!f)
+		return;
+	pthread_mutex_destroy(&f->lock);
+	free(f->host);
+	free(f->keywords);
+	free(f);
+}
+
+/* An IPv4 address, or the /64 of an IPv6 one. */
+static uint64_t client_key(const struct addr *client)
+{
+	return map_hash((struct sv) { (const char *)client->b, addr_is_v4(client) ? 16 : 8 }) | 1;
+}
+
+void front_note(struct front *f, const struct addr *client, bool only_refused, int64_t now_ms)
+{
+	uint64_t key = client_key(client);
+	size_t i = key >> 8 & (FRONT_SLOTS - 1);
+
+	if (only_refused) {
+		atomic_store_explicit(&f->slots[i].until_ms, now_ms + FRONT_REMEMBER_MS,
+				      memory_order_relaxed);
+		atomic_store_explicit(&f->slots[i].key, key, memory_order_relaxed);
+	} else if (atomic_load_explicit(&f->slots[i].key, memory_order_relaxed) == key) {
+		atomic_store_explicit(&f->slots[i].key, 0, memory_order_relaxed);
+	}
+}
+
+static void learn(struct front *f, char **at, size_t *at_len, struct sv text)
+{
+	pthread_mutex_lock(&f->lock);
+	if (!*at || !sv_eq((struct sv) { *at, *at_len }, text)) {
+		char *copy = sv_dup(text);
+		if (copy) {
+			free(*at);
+			*at = copy;
+			*at_len = text.n;
+		}
+	}
+	pthread_mutex_unlock(&f->lock);
+}
+
+void front_learn_banner(struct front *f, struct sv banner)
+{
+	struct sv host = { banner.p + 4, 0 };
+
+	while (host.n + 4 < banner.n && !strchr(" \r\n", host.p[host.n]))
+		host.n++;
+	if (host.n > 0 && host.n <= 255)
+		learn(f, &f->host, &f->host_len, host);
+}
+
+void front_learn_ehlo(struct front *f, struct sv ehlo)
+{
+	const char *first = ehlo.n ? memchr(ehlo.p, '\n', ehlo.n) : NULL;
+
+	/* a single line has no keywords to learn */
+	if (first && ehlo.p[3] == '-')
+		learn(f, &f->keywords, &f->keywords_len,
+		      (struct sv) { first + 1, ehlo.n - (size_t)(first + 1 - ehlo.p) });
+}
+
+bool front_wanted(struct front *f, const struct addr *client, int64_t now_ms, struct sv *ret_banner,
+		  struct sv *ret_ehlo)
+{
+	uint64_t key = client_key(client);
+	size_t i = key >> 8 & (FRONT_SLOTS - 1);
+	bool wanted = false;
+
+	if (atomic_load_explicit(&f->slots[i].key, memory_order_relaxed) != key ||
+	    atomic_load_explicit(&f->slots[i].until_ms, memory_order_relaxed) < now_ms)
+		return false;
+	pthread_mutex_lock(&f->lock);
+	if (f->host && f->keywords) {
+		size_t banner_len = 4 + f->host_len + 8;
+		size_t hello_len = 4 + f->host_len + 2;
+		char *block = malloc(banner_len + hello_len + f->keywords_len);
+		if (block) {
+			char *at = block;
+			at = mempcpy(at, "220 ", 4);
+			at = mempcpy(at, f->host, f->host_len);
+			at = mempcpy(at, " ESMTP\r\n", 8);
+			at = mempcpy(at, "250-", 4);
+			at = mempcpy(at, f->host, f->host_len);
+			at = mempcpy(at, "\r\n", 2);
+			memcpy(at, f->keywords, f->keywords_len);
+			*ret_banner = (struct sv) { block, banner_len };
+			*ret_ehlo = (struct sv) { block + banner_len, hello_len + f->keywords_len };
+			wanted = true;
+		}
+	}
+	pthread_mutex_unlock(&f->lock);
+	return wanted;
+}

@@ -1,0 +1,419 @@
+#include "proxy/judge.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "policy/decide.h"
+#include "proxy/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define DOMAINS_MAX (1 + PATH_ROUTES_MAX)
+#define ATTEMPTS_MAX                                                                               \
+	8 /* look-ups for one domain of one recipient; decide() never needs as many                \
+	   */
+
+/* One recipient, from RCPT until its end is known. */
+struct judgement {
+	struct session *session;
+	struct dialog_rcpt *rcpt;
+	struct resolver_query query;
+	bool asking;
+	int asked; /* enum decide_outcome that the open question answers */
+	int attempts;
+	bool confirm_tried;
+	enum rcpt_shape shape;
+	char *domains[DOMAINS_MAX]; /* A-labels: the recipient's, then those its local part names */
+	int n_domains, at;
+	struct domain_facts *dns; /* an answer, kept while others are awaited */
+	struct client_names *names;
+	bool decided;
+	struct decision decision; /* the strictest so far */
+	int strictest;            /* its domain */
+	bool learn;               /* the first domain's own front door */
+	int reply;
+	int64_t start_ms, ms;
+	int64_t wall_ms;
+};
+
+static void judgement_step(struct judgement *j);
+
+static void forget_answers(struct judgement *j)
+{
+	free(j->dns);
+	free(j->names);
+	j->dns = NULL;
+	j->names = NULL;
+	j->confirm_tried = false;
+	j->attempts = 0;
+}
+
+static void judgement_free(struct judgement *j)
+{
+	if (j->asking)
+		resolver_cancel(&j->query);
+	forget_answers(j);
+	for (int i = 0; i < j->n_domains; i++)
+		free(j->domains[i]);
+	free(j);
+}
+
+/* ---- facts ---- */
+
+static void gather(const struct judgement *j, struct decide_facts *f)
+{
+	const struct session *s = j->session;
+	const struct server *server = s->worker->server;
+	const struct listener_conf *conf = s->listener->conf;
+	int starttls = atomic_load_explicit(&s->listener->starttls, memory_order_relaxed);
+	bool here = conf->mode == LISTENER_LISTEN ||
+		    prefix_set_contains(&server->interfaces, &s->server.addr);
+
+	*f = (struct decide_facts) {
+		.policy = &server->conf->policy,
+		.memory = server->memory,
+		.listener_action = conf->action,
+		.observe_only = !server->conf->tls_hide && starttls != STARTTLS_ABSENT,
+		.authenticated = s->dialog.authenticated,
+		.server_is_ours = prefix_set_contains(&server->conf->policy.server_addresses,
+						      &s->server.addr),
+		.client = s->peer.addr,
+		.server = s->server.addr,
+		.interfaces = here ? &server->interfaces : NULL,
+		.shape = j->shape,
+		.domain = j->n_domains ? j->domains[j->at] : NULL,
+		.confirm_tried = j->confirm_tried,
+		.now_ms = clock_mono_ms(),
+	};
+	if (!f->domain)
+		return;
+	f->dns = j->dns ? j->dns : resolver_peek_domain(s->worker->port, f->domain);
+	f->names = j->names ? j->names : resolver_peek_client(s->worker->port, &f->client);
+}
+
+static void on_answer(struct resolver_query *query, const void *result)
+{
+	struct judgement *j = query->user;
+	struct session *s = j->session;
+
+	j->asking = false;
+	if (j->asked == DECIDE_NEEDS_CLIENT) {
+		free(j->names);
+		j->names = client_names_copy(result);
+	} else {
+		free(j->dns);
+		j->dns = facts_copy(result);
+		if (j->asked == DECIDE_NEEDS_CONFIRM)
+			j->confirm_tried = true;
+	}
+	judgement_step(j);
+	/* j may be gone, s is not: its memory waits for its handles */
+	session_go_on(s);
+}
+
+static int ask(struct judgement *j, int needs)
+{
+	struct session *s = j->session;
+	enum resolver_kind kind = needs == DECIDE_NEEDS_CLIENT    ? RESOLVER_CLIENT
+				  : needs == DECIDE_NEEDS_CONFIRM ? RESOLVER_CONFIRM
+								  : RESOLVER_DOMAIN;
+
+	if (++j->attempts > ATTEMPTS_MAX)
+		return -ELOOP;
+	j->asked = needs;
+	j->query = (struct resolver_query) { .answer = on_answer, .user = j };
+	int r = resolver_ask(s->worker->port, kind, j->domains[j->at], &s->peer.addr, &j->query);
+	if (r == 0)
+		j->asking = true;
+	return r;
+}
+
+/* ---- verdict ---- */
+
+static void tell(struct judgement *j)
+{
+	struct session *s = j->session;
+	const struct decision *d = &j->decision;
+	struct dialog_verdict v = { .kind = DIALOG_PASS };
+	char text[512];
+
+	if (d->code != 0) {
+		const char *domain = j->n_domains ? j->domains[j->strictest] : "";
+		v.kind = d->action == ACTION_TARPIT && d->code >= 500 ? DIALOG_DRIP : DIALOG_REFUSE;
+		v.reply =
+			(struct sv) { text, decision_reply(d, &s->worker->server->conf->policy,
+							   domain, &s->server.addr, s->id, text) };
+		if (d->finding == FINDING_DIRECT || d->finding == FINDING_NULL)
+			s->refused++;
+	} else if (d->action == ACTION_TAG) {
+		v.kind = DIALOG_TAG;
+		v.domain = sv_from(j->domains[j->strictest]);
+		v.mx = sv_from(d->mx[0] ? d->mx : "-");
+	}
+	dialog_verdict(&s->dialog, j->rcpt, &v);
+}
+
+static void refuse_plainly(struct judgement *j, const char *reply)
+{
+	struct dialog_verdict v = { .kind = DIALOG_REFUSE, .reply = sv_from(reply) };
+
+	j->decided = false;
+	dialog_verdict(&j->session->dialog, j->rcpt, &v);
+}
+
+/* For the safeguard against not knowing our own address. */
+static void note_door(const struct judgement *j, const struct decide_facts *f,
+		      const struct decision *d)
+{
+	int best = -1;
+
+	if (!d->hosted || !f->dns || f->dns->kind == FACTS_FAILED)
+		return;
+	enum door_kind kind = door_classify(f, &best);
+	bool self = kind == DOOR_SELF || kind == DOOR_BACKUP;
+	const struct addr *leads_to = NULL;
+	if (!self && d->grade != GRADE_CONFIGURED && best >= 0 && f->dns->hosts[best].n_addrs > 0)
+		leads_to = &f->dns->hosts[best].addrs[0];
+	memory_door_seen(j->session->worker->server->memory, f->domain, self, leads_to);
+}
+
+static void judgement_step(struct judgement *j)
+{
+	for (;;) {
+		struct decide_facts f;
+		struct decision d;
+
+		gather(j, &f);
+		int r = decide(&f, &d);
+		if (r > 0)
+			r = ask(j, r);
+		else
+			r = 1;
+		if (r == 0)
+			return;
+		if (r < 0) {
+			log_warning("id=%s error=\"%s\" look-up failed", j->session->id,
+				    strerror(-r));
+			refuse_plainly(j, "451 4.3.0 Not possible just now; try again later\r\n");
+			return;
+		}
+		note_door(j, &f, &d);
+		if (j->at == 0)
+			j->learn = d.own_front_door;
+		if (!j->decided || decision_stricter(&j->decision, &d) == &d) {
+			j->decision = d;
+			j->strictest = j->at;
+			j->decided = true;
+		}
+		if (j->at + 1 >= j->n_domains)
+			break;
+		j->at++;
+		forget_answers(j);
+	}
+	forget_answers(j);
+	tell(j);
+}
+
+/* The domains to judge by. 0; -EINVAL, -E2BIG: none can be made of it. */
+static int find_domains(struct judgement *j, const struct smtp_path *path)
+{
+	struct sv routes[PATH_ROUTES_MAX];
+	char ascii[256];
+
+	switch (path->kind) {
+	case PATH_POSTMASTER:
+		j->shape = RCPT_POSTMASTER;
+		return 0;
+	case PATH_NULL:
+	case PATH_DOMAINLESS:
+	case PATH_LITERAL:
+		j->shape = RCPT_NO_DOMAIN;
+		return 0;
+	case PATH_MAILBOX:
+		break;
+	}
+	j->shape = RCPT_DOMAIN;
+	int n = path_routes(path, routes);
+	if (n < 0)
+		return n;
+	for (int i = -1; i < n; i++) {
+		struct sv domain =
+			i < 0 ? (struct sv) { path->domain, path->domain_len } : routes[i];
+		int r = domain_to_ascii(domain, ascii);
+		if (r < 0 && i >= 0)
+			continue; /* part of a local part that only looked like one */
+		if (r < 0)
+			return r;
+		j->domains[j->n_domains] = sv_dup(sv_from(ascii));
+		if (!j->domains[j->n_domains])
+			return -ENOMEM;
+		j->n_domains++;
+	}
+	return 0;
+}
+
+void judge_rcpt(struct dialog *d, struct dialog_rcpt *rcpt)
+{
+	struct session *s = d->user;
+	struct judgement *j = calloc(1, sizeof(*j));
+
+	if (!j) {
+		struct dialog_verdict v = {
+			.kind = DIALOG_REFUSE,
+			.reply = SV("451 4.3.0 Out of memory; try again later\r\n")
+		};
+		dialog_verdict(d, rcpt, &v);
+		return;
+	}
+	j->session = s;
+	j->rcpt = rcpt;
+	j->start_ms = clock_mono_ms();
+	j->wall_ms = clock_wall_ms();
+	rcpt->user = j;
+
+	int r = find_domains(j, rcpt->path);
+	if (r < 0)
+		refuse_plainly(j, "501 5.1.3 No domain can be made of this recipient address\r\n");
+	else
+		judgement_step(j);
+}
+
+void judge_rcpt_reply(struct dialog *d, struct dialog_rcpt *rcpt, int code, struct sv reply)
+{
+	struct judgement *j = rcpt->user;
+
+	if (j) {
+		j->reply = code;
+		j->ms = clock_mono_ms() - j->start_ms;
+	}
+}
+
+/* ---- events ---- */
+
+static void copy_text(char *out, size_t size, const char *text)
+{
+	snprintf(out, size, "%s", text);
+}
+
+static void fill_event(const struct judgement *j, int message_reply, uint64_t octets,
+		       struct event_rcpt *e)
+{
+	const struct session *s = j->session;
+	const struct decision *d = &j->decision;
+
+	*e = (struct event_rcpt) {
+		.time_ms = j->wall_ms,
+		.client = s->peer,
+		.server = s->server,
+		.door = d->door,
+		.door_known = d->reason != REASON_AUTHENTICATED && d->reason != REASON_TRUSTED &&
+			      d->reason != REASON_POSTMASTER && d->reason != REASON_LITERAL,
+		.door_name = d->door == DOOR_SELF || d->door == DOOR_BACKUP ? "mx" : "none",
+		.grade = d->grade,
+		.finding = d->finding,
+		.action = d->action,
+		.wanted = d->wanted,
+		.restraint = d->restraint,
+		.reason = d->reason,
+		.reply = j->reply,
+		.message_reply = message_reply,
+		.auth = s->dialog.authenticated,
+		.bytes = octets,
+		.ms = j->ms,
+	};
+	copy_text(e->id, sizeof(e->id), s->id);
+	copy_text(e->listener, sizeof(e->listener), s->listener->conf->name);
+	copy_text(e->helo, sizeof(e->helo), s->dialog.helo);
+	copy_text(e->rcpt_domain, sizeof(e->rcpt_domain),
+		  j->n_domains ? j->domains[j->strictest] : "");
+	copy_text(e->scanner, sizeof(e->scanner), d->scanner);
+	copy_text(e->mx, sizeof(e->mx), d->mx);
+}
+
+/* An event that waits to hear by which of the domain's names the client came. */
+struct named_event {
+	struct resolver_query query;
+	struct server *server;
+	struct event_rcpt event;
+};
+
+static const char *name_of_door(const struct door_names *names, const struct addr *server)
+{
+	static const char *const words[DOOR_NAME_COUNT] = {
+		[DOOR_NAME_APEX] = "apex",
+		[DOOR_NAME_WWW] = "www",
+		[DOOR_NAME_MAIL] = "mail",
+		[DOOR_NAME_SMTP] = "smtp",
+	};
+
+	for (int i = 0; i < DOOR_NAME_COUNT; i++)
+		for (int k = 0; k < names->n[i]; k++)
+			if (addr_eq(&names->addrs[i][k], server))
+				return words[i];
+	return "none";
+}
+
+static void on_names(struct resolver_query *query, const void *result)
+{
+	struct named_event *n = query->user;
+
+	n->event.door_name = name_of_door(result, &n->event.server.addr);
+	event_emit_rcpt(n->server->events, &n->event);
+	free(n);
+}
+
+static void emit(struct worker_shared *w, const struct event_rcpt *e)
+{
+	struct server *server = w->server;
+
+	if (!server->events)
+		return;
+	if (e->finding == FINDING_DIRECT && !w->draining) {
+		struct named_event *n = malloc(sizeof(*n));
+		if (n) {
+			*n = (struct named_event) {
+				.query = { .answer = on_names, .user = n },
+				.server = server,
+				.event = *e,
+			};
+			if (resolver_ask(w->port, RESOLVER_NAMES, e->rcpt_domain, NULL,
+					 &n->query) == 0)
+				return;
+			free(n);
+		}
+	}
+	event_emit_rcpt(server->events, e);
+}
+
+/* What an accepted message teaches: who is heard of, what is hosted. */
+static void learn(const struct judgement *j)
+{
+	struct memory *memory = j->session->worker->server->memory;
+
+	if (!j->learn)
+		return;
+	(void)memory_hosted_add(memory, sv_from(j->domains[0]));
+	if (j->decision.scanner[0] && j->strictest == 0)
+		memory_scanner_heard(memory, j->decision.scanner, clock_mono_ms());
+}
+
+void judge_rcpt_end(struct dialog *d, struct dialog_rcpt *rcpt, int code, uint64_t octets)
+{
+	struct judgement *j = rcpt->user;
+	struct session *s = d->user;
+	struct event_rcpt e;
+
+	if (!j)
+		return;
+	rcpt->user = NULL;
+	if (j->decided) {
+		if (code >= 200 && code < 300) {
+			s->accepted++;
+			learn(j);
+		}
+		fill_event(j, code, octets, &e);
+		emit(s->worker, &e);
+	}
+	judgement_free(j);
+}

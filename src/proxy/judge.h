@@ -1,0 +1,15 @@
+/*
+ * From RCPT to verdict: gathers the facts that policy needs about each domain that an address
+ * names, asks the resolver for what is missing, decides, tells the dialog, and writes the event
+ * when it is known what became of the recipient.
+ */
+#pragma once
+
+#include "smtp/dialog.h"
+
+struct session;
+
+/* ops->rcpt, ops->rcpt_reply, ops->rcpt_end of a session's dialog; dialog->user is the session. */
+void judge_rcpt(struct dialog *d, struct dialog_rcpt *rcpt);
+void judge_rcpt_reply(struct dialog *d, struct dialog_rcpt *rcpt, int code, struct sv reply);
+void judge_rcpt_end(struct dialog *d, struct dialog_rcpt *rcpt, int code, uint64_t octets);

@@ -1,0 +1,540 @@
+/*
+ * Bytes between two connections and a dialog.
+ *
+ * Every event of either connection, of a verdict or of the clock ends in session_settle(): it
+ * offers the dialog what it has left, sends what came out, applies back pressure (a side whose peer
+ * does not take its bytes is not read), and ends the session when the dialog has. Nothing is freed
+ * below a callback of its own: a dead session waits until libuv has closed its handles.
+ */
+#include "proxy/session.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "proxy/judge.h"
+#include "proxy/upstream.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define IN_MAX        (WORKER_SCRATCH + 64 * 1024)
+#define IN_PAUSE      (32 * 1024)
+#define OUT_MAX       (1024 * 1024)
+#define OUT_PAUSE     (128 * 1024)
+#define LINGER_MS     5000
+#define CLOSING_MS    30000
+#define READS_AT_ONCE 4
+
+static const int64_t time_limit_ms[DIALOG_WAIT_COUNT] = {
+	[DIALOG_WAIT_COMMAND] = 5 * 60 * 1000,        /* RFC 5321 4.5.3.2.7 */
+	[DIALOG_WAIT_DATA] = 3 * 60 * 1000,           /* 4.5.3.2.5 */
+	[DIALOG_WAIT_VERDICT] = 5 * 60 * 1000,        /* the resolver answers long before */
+	[DIALOG_WAIT_BACKEND] = 5 * 60 * 1000,        /* 4.5.3.2.1 to .3 */
+	[DIALOG_WAIT_BACKEND_FINAL] = 10 * 60 * 1000, /* 4.5.3.2.6 */
+};
+
+#define RELAY_LIMIT_MS (60 * 60 * 1000) /* both sides have limits of their own */
+
+static void session_settle(struct session *s);
+
+/* ---- ends ---- */
+
+static void handle_closed(struct session *s)
+{
+	if (--s->handles > 0)
+		return;
+	if (s->dead) {
+		worker_session_ended(s->worker, s);
+		free(s);
+	}
+}
+
+static void client_closed(struct conn *c)
+{
+	handle_closed(c->user);
+}
+
+static void backend_closed(struct conn *c)
+{
+	handle_closed(c->user);
+}
+
+static void close_backend(struct session *s)
+{
+	if (s->backend.open)
+		conn_close(&s->backend, backend_closed);
+	buf_deinit(&s->backend_in);
+}
+
+static void end_dialog(struct session *s)
+{
+	if (!s->dialog_open)
+		return;
+	s->dialog_open = false;
+	dialog_deinit(&s->dialog);
+	if (s->refused > 0 || s->accepted > 0)
+		front_note(s->listener->front, &s->peer.addr, s->accepted == 0, clock_mono_ms());
+}
+
+static void session_end(struct session *s)
+{
+	if (s->dead)
+		return;
+	s->dead = true;
+	end_dialog(s);
+	close_backend(s);
+	buf_deinit(&s->client_in);
+	free(s->front);
+	s->front = NULL;
+	if (s->client.open)
+		conn_close(&s->client, client_closed);
+}
+
+void session_kill(struct session *s)
+{
+	session_end(s);
+}
+
+/* The last words are in the queue: they are let out, and the client may read them. */
+static void session_finish(struct session *s)
+{
+	bool linger = s->dialog.linger || s->client_in.end > s->client_in.start;
+
+	end_dialog(s);
+	close_backend(s);
+	buf_deinit(&s->client_in);
+	s->lingering = linger;
+	s->client.reading = linger;
+	s->deadline_ms = clock_mono_ms() + (linger ? LINGER_MS : CLOSING_MS);
+
+	int r = conn_flush(&s->client);
+	if (r < 0 || (r == 0 && (!linger || s->client_eof))) {
+		session_end(s);
+		return;
+	}
+	if (r == 0)
+		shutdown(s->client.fd, SHUT_WR);
+	conn_arm(&s->client);
+}
+
+/* After session_finish(): writable again, or something to throw away. */
+static void finishing_ready(struct session *s, int ready)
+{
+	if (ready & CONN_WRITABLE) {
+		int r = conn_flush(&s->client);
+		if (r < 0 || (r == 0 && !s->lingering)) {
+			session_end(s);
+			return;
+		}
+		if (r == 0)
+			shutdown(s->client.fd, SHUT_WR);
+	}
+	if (ready & CONN_READABLE) {
+		ssize_t n = conn_read(&s->client, s->worker->scratch, WORKER_SCRATCH);
+		if (n == 0 || (n < 0 && n != -EAGAIN)) {
+			session_end(s);
+			return;
+		}
+	}
+	conn_arm(&s->client);
+}
+
+static void enter_tarpit(struct session *s)
+{
+	struct sv words = s->dialog.tarpit;
+
+	if (conn_flush(&s->client) != 0 || tarpit_add(s->worker->tarpit, s->client.fd, words) < 0) {
+		/* no place there, or the client is not reading: the same words, at once */
+		(void)conn_send(&s->client, words);
+		s->dialog.linger = true;
+		session_finish(s);
+		return;
+	}
+	(void)conn_detach(&s->client, client_closed);
+	session_end(s);
+}
+
+/* ---- the backend ---- */
+
+static void backend_ready(struct conn *c, int ready);
+
+static void connect_failed(struct session *s, int error)
+{
+	char where[ADDR_STRLEN + 8];
+	const struct listener_conf *conf = s->listener->conf;
+
+	log_warning("id=%s backend=%s error=\"%s\" connect failed", s->id,
+		    endpoint_format(conf->backend_original ? &s->server : &conf->backend, where),
+		    strerror(-error));
+	if (s->dialog_open)
+		dialog_backend_failed(&s->dialog, "can't be reached");
+}
+
+static int connect_backend(struct session *s)
+{
+	const struct listener_conf *conf = s->listener->conf;
+	const struct endpoint *to = conf->backend_original ? &s->server : &conf->backend;
+	int fd;
+
+	int r = upstream_connect(to, conf->source, conf->mode == LISTENER_TPROXY, &s->peer, &fd);
+	if (r == 0)
+		r = conn_open(&s->backend, &s->worker->loop, fd, OUT_MAX, backend_ready, s);
+	if (r < 0) {
+		connect_failed(s, r);
+		return r;
+	}
+	s->handles++;
+	s->backend.connecting = true;
+	s->backend.reading = true;
+	conn_arm(&s->backend);
+	return 0;
+}
+
+static void ops_connect(struct dialog *d)
+{
+	struct session *s = d->user;
+
+	/* on failure the dialog is closing; session_settle() sees to the rest */
+	(void)connect_backend(s);
+}
+
+/* ---- bytes ---- */
+
+static int ops_send(struct dialog *d, enum dialog_side to, struct sv bytes)
+{
+	struct session *s = d->user;
+	struct conn *c = to == DIALOG_CLIENT ? &s->client : &s->backend;
+
+	return c->open ? conn_send(c, bytes) : -ENOTCONN;
+}
+
+static void ops_heard(struct dialog *d, bool ehlo, struct sv reply)
+{
+	struct session *s = d->user;
+
+	if (!ehlo) {
+		front_learn_banner(s->listener->front, reply);
+		return;
+	}
+	front_learn_ehlo(s->listener->front, reply);
+	int seen = d->backend_starttls ? STARTTLS_OFFERED : STARTTLS_ABSENT;
+	if (atomic_load_explicit(&s->listener->starttls, memory_order_relaxed) != seen)
+		atomic_store_explicit(&s->listener->starttls, seen, memory_order_relaxed);
+}
+
+static const struct dialog_ops dialog_ops = {
+	.send = ops_send,
+	.rcpt = judge_rcpt,
+	.rcpt_reply = judge_rcpt_reply,
+	.rcpt_end = judge_rcpt_end,
+	.connect = ops_connect,
+	.heard = ops_heard,
+};
+
+/* What came in last stands in the scratch buffer behind what was left before. */
+static ssize_t read_behind(struct session *s, struct conn *c, struct buf *left, struct sv *ret_all)
+{
+	struct sv old = buf_view(left);
+	char *scratch = s->worker->scratch;
+
+	INVARIANT(old.n < WORKER_SCRATCH);
+	ssize_t n = conn_read(c, scratch + old.n, WORKER_SCRATCH - old.n);
+	if (n <= 0)
+		return n;
+	if (old.n > 0) {
+		memcpy(scratch, old.p, old.n);
+		buf_clear(left);
+	}
+	*ret_all = (struct sv) { scratch, old.n + (size_t)n };
+	return n;
+}
+
+static int feed(struct session *s, enum dialog_side from, struct sv in)
+{
+	struct buf *left = from == DIALOG_CLIENT ? &s->client_in : &s->backend_in;
+	size_t used = dialog_feed(&s->dialog, from, in);
+
+	return used < in.n ? buf_add(left, in.p + used, in.n - used) : 0;
+}
+
+/* true: full, come again. */
+static bool read_side(struct session *s, enum dialog_side from)
+{
+	struct conn *c = from == DIALOG_CLIENT ? &s->client : &s->backend;
+	struct conn *other = from == DIALOG_CLIENT ? &s->backend : &s->client;
+	struct buf *left = from == DIALOG_CLIENT ? &s->client_in : &s->backend_in;
+	struct sv in;
+	ssize_t n = read_behind(s, c, left, &in);
+
+	if (n == -EAGAIN)
+		return false;
+	if (n <= 0) {
+		bool *eof = from == DIALOG_CLIENT ? &s->client_eof : &s->backend_eof;
+		*eof = true;
+		c->reading = false;
+		if (n < 0 && from == DIALOG_CLIENT) {
+			session_end(s);
+			return false;
+		}
+		if (s->dialog_open)
+			dialog_eof(&s->dialog, from);
+		return false;
+	}
+	if (s->relay) {
+		if (conn_send(other, in) < 0 || conn_flush(other) < 0)
+			session_end(s);
+	} else if (feed(s, from, in) < 0) {
+		session_end(s);
+	}
+	return in.n == WORKER_SCRATCH;
+}
+
+/* The dialog is over: from now on bytes are copied, beginning with those that it left. */
+static void enter_relay(struct session *s)
+{
+	if (s->dialog.drop_readahead) {
+		buf_clear(&s->client_in);
+		buf_clear(&s->backend_in);
+	}
+	bool failed = conn_send(&s->backend, buf_view(&s->client_in)) < 0 ||
+		      conn_send(&s->client, buf_view(&s->backend_in)) < 0;
+	buf_clear(&s->client_in);
+	buf_clear(&s->backend_in);
+	s->relay = true;
+	if (s->dialog.authenticated)
+		s->accepted++;
+	end_dialog(s);
+	if (failed)
+		session_end(s);
+}
+
+static void settle_relay(struct session *s)
+{
+	int to_client = conn_flush(&s->client), to_backend = conn_flush(&s->backend);
+
+	if (to_client < 0 || to_backend < 0 || (s->client_eof && s->backend_eof)) {
+		session_end(s);
+		return;
+	}
+	/* an end of file is passed on when all before it is */
+	if (s->backend_eof && to_client == 0) {
+		session_end(s);
+		return;
+	}
+	if (s->client_eof && to_backend == 0)
+		shutdown(s->backend.fd, SHUT_WR);
+	s->client.reading = !s->client_eof && buf_len(&s->backend.out) < OUT_PAUSE;
+	s->backend.reading = !s->backend_eof && buf_len(&s->client.out) < OUT_PAUSE;
+	s->deadline_ms = clock_mono_ms() + RELAY_LIMIT_MS;
+	conn_arm(&s->client);
+	conn_arm(&s->backend);
+}
+
+static void settle_talk(struct session *s)
+{
+	/* what was left may be readable now, or the end of it */
+	if (buf_len(&s->client_in) > 0 || s->client_eof) {
+		struct sv in = buf_view(&s->client_in);
+		size_t used = dialog_feed(&s->dialog, DIALOG_CLIENT, in);
+		buf_consume(&s->client_in, used);
+	}
+	if (s->dialog.backend_done)
+		close_backend(s);
+	if (s->backend.open && conn_flush(&s->backend) < 0)
+		dialog_backend_failed(&s->dialog, "broke the connection");
+}
+
+static void session_settle(struct session *s)
+{
+	if (s->dead || s->settling)
+		return;
+	s->settling = true;
+	if (s->dialog_open)
+		settle_talk(s);
+	if (s->dialog_open && !s->dead && s->dialog.state == DIALOG_RELAY)
+		enter_relay(s);
+	if (s->relay && !s->dead) {
+		settle_relay(s);
+	} else if (s->dialog_open && !s->dead) {
+		switch (s->dialog.state) {
+		case DIALOG_CLOSING:
+			session_finish(s);
+			break;
+		case DIALOG_TARPIT:
+			enter_tarpit(s);
+			break;
+		case DIALOG_TALKING:
+		case DIALOG_RELAY:
+			if (conn_flush(&s->client) < 0) {
+				session_end(s);
+				break;
+			}
+			s->client.reading = !s->client_eof && buf_len(&s->client_in) < IN_PAUSE &&
+					    buf_len(&s->client.out) < OUT_PAUSE &&
+					    buf_len(&s->backend.out) < OUT_PAUSE;
+			s->backend.reading = !s->backend_eof && buf_len(&s->client.out) < OUT_PAUSE;
+			s->deadline_ms =
+				clock_mono_ms() + time_limit_ms[dialog_waits_for(&s->dialog)];
+			conn_arm(&s->client);
+			conn_arm(&s->backend);
+			break;
+		}
+	}
+	s->settling = false;
+}
+
+void session_go_on(struct session *s)
+{
+	session_settle(s);
+}
+
+static void client_ready(struct conn *c, int ready)
+{
+	struct session *s = c->user;
+
+	if (!s->dialog_open && !s->relay) {
+		finishing_ready(s, ready);
+		return;
+	}
+	if (ready & CONN_READABLE && c->reading)
+		for (int i = 0;
+		     i < READS_AT_ONCE && !s->dead && c->open && c->reading &&
+		     buf_len(&s->client_in) < IN_PAUSE && buf_len(&s->backend.out) < OUT_PAUSE;
+		     i++)
+			if (!read_side(s, DIALOG_CLIENT))
+				break;
+	if (ready & CONN_BROKEN && !c->reading)
+		session_end(s);
+	session_settle(s);
+}
+
+static void backend_ready(struct conn *c, int ready)
+{
+	struct session *s = c->user;
+
+	if (c->connecting) {
+		int r = upstream_result(c->fd);
+		c->connecting = false;
+		if (r < 0) {
+			connect_failed(s, r);
+			if (s->relay)
+				session_end(s);
+			session_settle(s);
+			return;
+		}
+	}
+	if (ready & CONN_READABLE && c->reading)
+		for (int i = 0; i < READS_AT_ONCE && !s->dead && c->open && c->reading &&
+				buf_len(&s->client.out) < OUT_PAUSE;
+		     i++)
+			if (!read_side(s, DIALOG_BACKEND))
+				break;
+	if (ready & CONN_BROKEN && !c->reading && !s->dead && c->open) {
+		s->backend_eof = true;
+		if (s->dialog_open)
+			dialog_eof(&s->dialog, DIALOG_BACKEND);
+	}
+	session_settle(s);
+}
+
+/* ---- time ---- */
+
+void session_check_time(struct session *s, int64_t now_ms)
+{
+	if (s->dead || now_ms < s->deadline_ms)
+		return;
+	if (s->dialog_open && s->dialog.state == DIALOG_TALKING) {
+		dialog_timeout(&s->dialog);
+		session_settle(s);
+	} else {
+		session_end(s);
+	}
+}
+
+void session_drain(struct session *s)
+{
+	if (s->dead || !s->dialog_open)
+		return;
+	dialog_drain(&s->dialog);
+	session_settle(s);
+}
+
+/* ---- start ---- */
+
+/* 60 bits in RFC 4648 base32, lower-case: unique among the sessions of this host, in the order of
+ * time. */
+static void make_id(struct worker_shared *w, char *out)
+{
+	static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
+	uint64_t v = (uint64_t)clock_wall_ms() << 19 | (uint64_t)(w->number & 63) << 13 |
+		     (w->next_id++ & 8191);
+
+	for (int i = SESSION_ID_LEN - 1; i >= 0; i--, v >>= 5)
+		out[i] = digits[v & 31];
+	out[SESSION_ID_LEN] = '\0';
+}
+
+static int start_dialog(struct session *s)
+{
+	const struct listener_conf *conf = s->listener->conf;
+	struct server *server = s->worker->server;
+	struct dialog_conf dc = {
+		.ops = &dialog_ops,
+		.starttls = server->conf->tls_hide ? DIALOG_STARTTLS_HIDE : DIALOG_STARTTLS_PASS,
+		.bare = conf->bare_newline,
+		.relay_authenticated = conf->source == SOURCE_CLIENT,
+		.hostname = server->hostname,
+		.id = s->id,
+		.client = s->peer_text,
+	};
+
+	if (!s->trusted && front_wanted(s->listener->front, &s->peer.addr, clock_mono_ms(),
+					&dc.front_banner, &dc.front_ehlo))
+		s->front = (char *)dc.front_banner.p;
+	int r = dialog_init(&s->dialog, &dc, s);
+	if (r < 0)
+		return r;
+	s->dialog_open = true;
+	if (!s->front)
+		(void)connect_backend(s);
+	return 0;
+}
+
+void session_start(struct worker_shared *w, struct listener *listener, int fd,
+		   const struct endpoint *peer, const struct endpoint *server)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s || conn_open(&s->client, &w->loop, fd, OUT_MAX, client_ready, s) < 0) {
+		if (!s)
+			close(fd);
+		free(s);
+		return;
+	}
+	s->handles = 1;
+	s->worker = w;
+	s->listener = listener;
+	s->peer = *peer;
+	s->server = *server;
+	s->backend.fd = -1;
+	buf_init(&s->client_in, IN_MAX);
+	buf_init(&s->backend_in, IN_MAX);
+	worker_session_begun(w, s);
+	make_id(w, s->id);
+	addr_format(&peer->addr, s->peer_text);
+	s->trusted = prefix_set_contains(&w->server->conf->policy.trusted, &peer->addr);
+	s->client.reading = true;
+
+	/* nothing that a trusted client says can change a verdict; but where the backend trusts our
+	 * address, it is parsed on, for what the backend does is done in our name */
+	if (s->trusted && listener->conf->source == SOURCE_CLIENT) {
+		s->relay = true;
+		if (connect_backend(s) < 0)
+			session_end(s);
+	} else if (start_dialog(s) < 0) {
+		session_end(s);
+	}
+	session_settle(s);
+}

@@ -1,0 +1,47 @@
+/*
+ * A session: one client's connection, the backend's connection for it, and the dialog between them.
+ * It owns both, its time limits and its open questions; nothing else does. It lives in one worker's
+ * thread.
+ */
+#pragma once
+
+#include "proxy/worker.h"
+#include "smtp/dialog.h"
+
+#define SESSION_ID_LEN 12
+
+struct session {
+	struct session *next, *prev; /* the worker's list */
+	struct worker_shared *worker;
+	struct listener *listener;
+	struct conn client, backend;
+	struct buf client_in, backend_in; /* read, not taken by the dialog yet */
+	struct dialog dialog;
+	struct endpoint peer;   /* the client */
+	struct endpoint server; /* the original destination */
+	int64_t deadline_ms;
+	uint32_t refused, accepted; /* recipients refused by us; messages accepted */
+	bool trusted;
+	bool relay; /* bytes are copied; the dialog has nothing to say any more */
+	bool client_eof, backend_eof;
+	bool dialog_open;
+	bool lingering; /* the last words are out; what the client still sends is thrown away */
+	bool dead;      /* waits for its handles to close */
+	bool settling;
+	uint8_t handles; /* not closed yet */
+	char *front;     /* the block that front_wanted() made */
+	char id[SESSION_ID_LEN + 1];
+	char peer_text[ADDR_STRLEN];
+};
+
+/* Takes fd over. */
+void session_start(struct worker_shared *w, struct listener *listener, int fd,
+		   const struct endpoint *peer, const struct endpoint *server);
+/* Once a second: ends it when its time is up. */
+void session_check_time(struct session *s, int64_t now_ms);
+void session_drain(struct session *s);
+/* At once, unanswered. */
+void session_kill(struct session *s);
+/* Lets the dialog and the connections go on after something has happened to the dialog (a verdict).
+ */
+void session_go_on(struct session *s);

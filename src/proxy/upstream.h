@@ -1,0 +1,17 @@
+/* How the backend is reached: from which address, with which mark (DESIGN.md, Kernel plumbing). */
+#pragma once
+
+#include "base/addr.h"
+#include "conf/conf.h"
+
+/*
+ * A non-blocking socket whose connect() is under way or done. With SOURCE_CLIENT it comes from the
+ * client's address (IP_TRANSPARENT, its port chosen by the kernel), and carries the mark of our own
+ * traffic. -errno: EAFNOSUPPORT when client and backend are of different families; EPERM without
+ * the capability.
+ */
+int upstream_connect(const struct endpoint *backend, enum listener_source source, bool mark,
+		     const struct endpoint *client, int *ret_fd);
+
+/* 0, or -errno of a connect() that was under way. */
+int upstream_result(int fd);

@@ -1,0 +1,556 @@
+/*
+ * The client's side of the dialog: commands in their table, message octets, chunks, SASL lines.
+ *
+ * Each command checks its syntax (command.c), then whether it may be read now: while recipients
+ * wait for their verdict nothing but RCPT is read, and BDAT waits until it is known which
+ * recipients the backend took, because chunks of a transaction without any must be swallowed here:
+ * a server that refuses BDAT without reading its octets would take them for commands.
+ */
+#include "smtp/dialog_private.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct client_command {
+	struct dialog *d;
+	const struct command *cmd;
+	struct sv line;
+};
+
+enum step { STEP_DONE, STEP_WAIT };
+
+static bool has_undecided(const struct dialog *d)
+{
+	return d->p->next_forward != d->p->tail;
+}
+
+/* The backend is there and may be told things. A fronted dialog asks for it. */
+static bool backend_ready(struct dialog *d)
+{
+	struct dialog_private *p = d->p;
+
+	if (p->front == FRONT_LOCAL) {
+		p->front = FRONT_BANNER;
+		d->conf.ops->connect(d);
+	}
+	return p->front == FRONT_OFF;
+}
+
+static void forward_line(struct dialog *d, enum entry_what what, struct sv line)
+{
+	dialog_forward(d, what, &line, 1);
+}
+
+static void abandon_transaction(struct dialog *d)
+{
+	dialog_end_rcpts(d, d->p->t.id, 0, 0);
+	dialog_reset_transaction(d);
+}
+
+/* ---- one function for each verb ---- */
+
+static int remember(char **at, struct sv line)
+{
+	free(*at);
+	*at = sv_dup(line);
+	return *at ? 0 : -ENOMEM;
+}
+
+static enum step on_helo(struct client_command *c)
+{
+	struct dialog *d = c->d;
+	struct dialog_private *p = d->p;
+	bool ehlo = c->cmd->verb == VERB_EHLO;
+
+	if (!text_is_clean(c->line, true)) {
+		dialog_reply(d, "501 5.5.4 Malformed host name\r\n");
+		return STEP_DONE;
+	}
+	log_quote(c->cmd->args, d->helo, sizeof(d->helo));
+	if (p->front == FRONT_LOCAL) {
+		abandon_transaction(d);
+		p->front_is_ehlo = ehlo;
+		if (remember(&p->front_helo, c->line) < 0) {
+			dialog_close(d);
+			return STEP_DONE;
+		}
+		d->esmtp = ehlo;
+		if (ehlo) {
+			struct dialog_entry *e = dialog_push(d, ENTRY_LOCAL, WHAT_OTHER);
+			if (e) {
+				e->text = d->conf.front_ehlo.p;
+				e->text_len = d->conf.front_ehlo.n;
+			}
+		} else {
+			dialog_reply_printf(d, "250 %.200s\r\n", d->conf.hostname);
+		}
+		return STEP_DONE;
+	}
+	if (!backend_ready(d))
+		return STEP_WAIT;
+	forward_line(d, ehlo ? WHAT_EHLO : WHAT_HELO, c->line);
+	p->mode = MODE_HOLD;
+	return STEP_DONE;
+}
+
+static bool syntax_refused(struct dialog *d, enum command_error error, bool rcpt)
+{
+	switch (error) {
+	case COMMAND_OK:
+		return false;
+	case COMMAND_UNKNOWN:
+		dialog_reply(d, "500 5.5.1 Command unknown\r\n");
+		return true;
+	case COMMAND_SYNTAX:
+		dialog_reply(d, "501 5.5.4 Syntax error in arguments\r\n");
+		return true;
+	case COMMAND_ADDRESS:
+		dialog_reply(d, rcpt ? "501 5.1.3 Malformed recipient address\r\n"
+				     : "501 5.1.7 Malformed sender address\r\n");
+		return true;
+	case COMMAND_PARAMETER:
+		dialog_reply(d, "555 5.5.4 Parameter not offered or malformed\r\n");
+		return true;
+	}
+	return true;
+}
+
+static enum step on_mail(struct client_command *c)
+{
+	struct dialog *d = c->d;
+	struct dialog_private *p = d->p;
+	struct smtp_path path;
+	struct sv params;
+	char wire[PATH_WIRE_MAX];
+	bool smtputf8;
+
+	if (syntax_refused(d, command_mail(c->cmd->args, &path, &params, &smtputf8), false))
+		return STEP_DONE;
+
+	struct sv parts[] = {
+		SV("MAIL FROM:"), { wire, path_write(&path, wire) }, SV(" "), params
+	};
+	size_t n_parts = params.n ? 4 : 2;
+	if (p->front == FRONT_LOCAL) {
+		char line[SMTP_COMMAND_LINE_MAX + PATH_WIRE_MAX];
+		if (p->t.mail) {
+			dialog_reply(d, "503 5.5.1 Sender already given\r\n");
+			return STEP_DONE;
+		}
+		int n = snprintf(line, sizeof(line), "MAIL FROM:" SV_FMT "%s" SV_FMT,
+				 SV_ARG(parts[1]), params.n ? " " : "", SV_ARG(params));
+		if (n < 0 || remember(&p->front_mail, (struct sv) { line, (size_t)n }) < 0) {
+			dialog_close(d);
+			return STEP_DONE;
+		}
+		dialog_reply(d, "250 2.1.0 Sender ok\r\n");
+	} else if (!backend_ready(d)) {
+		return STEP_WAIT;
+	}
+	if (!p->t.mail) {
+		abandon_transaction(d);
+		p->t.mail = true;
+		p->t.smtputf8 = smtputf8;
+	}
+	if (p->front == FRONT_OFF)
+		dialog_forward(d, WHAT_MAIL, parts, n_parts);
+	return STEP_DONE;
+}
+
+/* The command as it will go on once the recipient is permitted. */
+static char *rcpt_line(const struct smtp_path *path, struct sv params, size_t *ret_len)
+{
+	char wire[PATH_WIRE_MAX];
+	char *line = NULL;
+	int n = asprintf(&line, "RCPT TO:%.*s%s" SV_FMT "\r\n", (int)path_write(path, wire), wire,
+			 params.n ? " " : "", SV_ARG(params));
+
+	if (n < 0)
+		return NULL;
+	*ret_len = (size_t)n;
+	return line;
+}
+
+static enum step on_rcpt(struct client_command *c)
+{
+	struct dialog *d = c->d;
+	struct dialog_private *p = d->p;
+	struct smtp_path path;
+	struct sv params;
+	size_t len;
+
+	if (syntax_refused(d, command_rcpt(c->cmd->args, p->t.smtputf8, &path, &params), true))
+		return STEP_DONE;
+	if (p->front == FRONT_LOCAL && !p->t.mail) {
+		dialog_reply(d, "503 5.5.1 Sender first\r\n");
+		return STEP_DONE;
+	}
+	if (p->t.count >= DIALOG_RCPTS_MAX) {
+		dialog_reply(d, "452 4.5.3 Too many recipients\r\n");
+		return STEP_DONE;
+	}
+
+	struct dialog_rcpt *rcpt = calloc(1, sizeof(*rcpt));
+	char *line = rcpt_line(&path, params, &len);
+	struct dialog_entry *e = rcpt && line ? dialog_push(d, ENTRY_VERDICT, WHAT_RCPT) : NULL;
+	if (!e) {
+		free(rcpt);
+		free(line);
+		dialog_close(d);
+		return STEP_DONE;
+	}
+	*rcpt = (struct dialog_rcpt) {
+		.path = &path,
+		.transaction = p->t.id,
+		.entry = p->tail - 1,
+	};
+	*p->rcpts_end = rcpt;
+	p->rcpts_end = &rcpt->next;
+	p->t.count++;
+	e->rcpt = rcpt;
+	e->text = line;
+	e->text_len = len;
+	e->owned = true;
+	d->conf.ops->rcpt(d, rcpt);
+	/* with the verdict given at once and sent by now, rcpt may be gone: it never is before
+	 * dialog_turn() */
+	rcpt->path = NULL;
+	return STEP_DONE;
+}
+
+/* Why DATA or BDAT can't go to the backend: no recipient of this transaction is or may become its
+ * own. */
+static const char *no_recipients(const struct dialog *d)
+{
+	const struct transaction *t = &d->p->t;
+
+	if (t->accepted + t->pending > 0)
+		return NULL;
+	if (t->refused > 0)
+		return "554 5.5.1 No valid recipients\r\n";
+	return d->p->front == FRONT_LOCAL ? "503 5.5.1 Recipient first\r\n" : NULL;
+}
+
+static enum step on_data(struct client_command *c)
+{
+	struct dialog *d = c->d;
+	const char *refusal = no_recipients(d);
+
+	if (refusal) {
+		dialog_reply(d, refusal);
+		return STEP_DONE;
+	}
+	if (!backend_ready(d))
+		return STEP_WAIT;
+	forward_line(d, WHAT_DATA, SV("DATA"));
+	d->p->mode = MODE_HOLD;
+	return STEP_DONE;
+}
+
+/* The first chunk carries the tag header, counted in. */
+static void forward_chunk(struct dialog *d, uint64_t size, bool last)
+{
+	struct dialog_private *p = d->p;
+	char header[DIALOG_TAG_MAX];
+	size_t extra = p->t.chunked ? 0 : dialog_tag_header(d, header);
+	char line[64];
+	int n = snprintf(line, sizeof(line), "BDAT %llu%s", (unsigned long long)(size + extra),
+			 last ? " LAST" : "");
+
+	forward_line(d, last ? WHAT_BDAT_LAST : WHAT_BDAT, (struct sv) { line, (size_t)n });
+	dialog_send(d, DIALOG_BACKEND, (struct sv) { header, extra });
+	p->t.chunked = true;
+	p->t.octets += size;
+	if (last && d->state == DIALOG_TALKING)
+		dialog_entry_at(d, p->tail - 1)->octets = p->t.octets;
+}
+
+static enum step on_bdat(struct client_command *c)
+{
+	struct dialog *d = c->d;
+	struct dialog_private *p = d->p;
+	uint64_t size;
+	bool last;
+
+	if (command_bdat(c->cmd->args, &size, &last) != COMMAND_OK) {
+		/* how many octets follow is unknown: reading on would take them for commands */
+		struct dialog_entry *e = dialog_reply(d, "501 5.5.4 Malformed chunk size\r\n");
+		if (e)
+			e->close = true;
+		d->linger = true;
+		p->mode = MODE_DONE;
+		return STEP_DONE;
+	}
+	if (p->t.pending > 0 || (p->t.mail && p->head != p->tail && !p->t.chunked))
+		return STEP_WAIT;
+
+	const char *refusal = p->t.accepted == 0 ? no_recipients(d) : NULL;
+	if (p->t.accepted == 0 && !refusal)
+		refusal = "503 5.5.1 No valid recipients\r\n";
+	p->chunk_swallow = refusal != NULL;
+	p->chunk_left = size;
+	p->chunk_last = last;
+	if (!refusal)
+		forward_chunk(d, size, last);
+	else if (size == 0)
+		dialog_reply(d, refusal);
+	p->mode = size > 0 ? MODE_CHUNK : MODE_COMMAND;
+	if (last && size == 0 && !refusal)
+		dialog_reset_transaction(d);
+	return STEP_DONE;
+}
+
+static enum step on_rset(struct client_command *c)
+{
+	struct dialog *d = c->d;
+
+	if (d->p->front == FRONT_LOCAL)
+		dialog_reply(d, "250 2.0.0 Reset\r\n");
+	else if (!backend_ready(d))
+		return STEP_WAIT;
+	else
+		forward_line(d, WHAT_OTHER, SV("RSET"));
+	abandon_transaction(d);
+	return STEP_DONE;
+}
+
+static enum step on_quit(struct client_command *c)
+{
+	struct dialog *d = c->d;
+
+	d->p->mode = MODE_DONE;
+	if (d->p->front == FRONT_LOCAL || d->backend_done) {
+		struct dialog_entry *e =
+			dialog_reply_printf(d, "221 2.0.0 %.200s closing\r\n", d->conf.hostname);
+		if (e)
+			e->close = true;
+		return STEP_DONE;
+	}
+	if (!backend_ready(d)) {
+		d->p->mode = MODE_COMMAND;
+		return STEP_WAIT;
+	}
+	forward_line(d, WHAT_QUIT, SV("QUIT"));
+	return STEP_DONE;
+}
+
+/* NOOP, HELP, VRFY: the backend's to answer. */
+static enum step on_other(struct client_command *c)
+{
+	struct dialog *d = c->d;
+
+	if (!text_is_clean(c->line, true)) {
+		dialog_reply(d, "501 5.5.4 Syntax error in arguments\r\n");
+		return STEP_DONE;
+	}
+	if (c->cmd->verb == VERB_NOOP && d->p->front == FRONT_LOCAL) {
+		dialog_reply(d, "250 2.0.0 OK\r\n");
+		return STEP_DONE;
+	}
+	if (!backend_ready(d))
+		return STEP_WAIT;
+	forward_line(d, WHAT_OTHER, c->line);
+	return STEP_DONE;
+}
+
+static enum step on_expn(struct client_command *c)
+{
+	dialog_reply(c->d, "502 5.5.1 Command not offered\r\n");
+	return STEP_DONE;
+}
+
+static enum step on_auth(struct client_command *c)
+{
+	struct dialog *d = c->d;
+
+	if (!text_is_clean(c->line, false)) {
+		dialog_reply(d, "501 5.5.4 Syntax error in arguments\r\n");
+		return STEP_DONE;
+	}
+	if (!backend_ready(d))
+		return STEP_WAIT;
+	forward_line(d, WHAT_AUTH, c->line);
+	d->p->mode = MODE_HOLD;
+	return STEP_DONE;
+}
+
+static enum step on_starttls(struct client_command *c)
+{
+	struct dialog *d = c->d;
+
+	if (d->conf.starttls == DIALOG_STARTTLS_HIDE)
+		return on_expn(c);
+	if (!backend_ready(d))
+		return STEP_WAIT;
+	forward_line(d, WHAT_STARTTLS, SV("STARTTLS"));
+	d->p->mode = MODE_HOLD;
+	return STEP_DONE;
+}
+
+static const struct {
+	enum step (*run)(struct client_command *c);
+	bool while_judging; /* may be read while a recipient waits for its verdict */
+} commands[VERB_COUNT] = {
+	[VERB_HELO] = { on_helo, false }, [VERB_EHLO] = { on_helo, false },
+	[VERB_MAIL] = { on_mail, false }, [VERB_RCPT] = { on_rcpt, true },
+	[VERB_DATA] = { on_data, false }, [VERB_BDAT] = { on_bdat, false },
+	[VERB_RSET] = { on_rset, false }, [VERB_NOOP] = { on_other, false },
+	[VERB_QUIT] = { on_quit, false }, [VERB_VRFY] = { on_other, false },
+	[VERB_EXPN] = { on_expn, true },  [VERB_HELP] = { on_other, false },
+	[VERB_AUTH] = { on_auth, false }, [VERB_STARTTLS] = { on_starttls, false },
+};
+
+/* ---- what stands between commands ---- */
+
+static bool step_command(struct dialog *d, struct sv in, size_t *ret_used)
+{
+	struct dialog_private *p = d->p;
+	struct command cmd;
+	struct sv line;
+	size_t used;
+
+	if (p->tail - p->head >= DIALOG_QUEUE_MAX)
+		return false;
+	size_t max = sv_starts_nocase(in, SV("AUTH ")) ? SMTP_AUTH_LINE_MAX : SMTP_COMMAND_LINE_MAX;
+	enum line_outcome outcome = line_next(&p->reader, in, max, &used, &line);
+	*ret_used = used;
+	switch (outcome) {
+	case LINE_MORE:
+		return used > 0;
+	case LINE_BARE:
+		dialog_reply(d, "500 5.5.2 Lines end with CRLF; bare CR, LF or NUL refused\r\n");
+		return true;
+	case LINE_LONG:
+		dialog_reply(d, "500 5.5.2 Line too long\r\n");
+		return true;
+	case LINE_DONE:
+		break;
+	}
+
+	enum command_error error = command_parse(line, &cmd);
+	if (d->backend_done && cmd.verb != VERB_QUIT) {
+		dialog_backend_failed(d, "gave up this session");
+		return true;
+	}
+	if (cmd.verb == VERB_BDAT && error == COMMAND_SYNTAX)
+		error = COMMAND_OK; /* on_bdat() must not read on */
+	if (syntax_refused(d, error, cmd.verb == VERB_RCPT))
+		return true;
+	if (has_undecided(d) && !commands[cmd.verb].while_judging)
+		return false;
+	struct client_command c = { d, &cmd, line };
+	return commands[cmd.verb].run(&c) == STEP_DONE;
+}
+
+static int emit_body(void *user, struct sv octets)
+{
+	struct dialog *d = user;
+
+	if (!d->p->body_discard)
+		dialog_send(d, DIALOG_BACKEND, octets);
+	return 0;
+}
+
+static void end_of_body(struct dialog *d)
+{
+	struct dialog_private *p = d->p;
+
+	p->mode = MODE_COMMAND;
+	if (p->body_discard || (p->body.bare && p->body.mode == BODY_REJECT)) {
+		/* The backend still waits for a final dot that it must not get. */
+		d->backend_done = true;
+		if (p->early_reply) /* freed with the dialog; nothing replaces it any more */
+			dialog_reply(d, p->early_reply);
+		else if (p->body_discard)
+			dialog_reply_printf(
+				d, "451 4.3.0 The mail server broke off; try again later (%s)\r\n",
+				d->conf.id);
+		else
+			dialog_reply_printf(d,
+					    "550 5.5.2 Bare CR or LF in the message; lines end "
+					    "with CRLF (%s)\r\n",
+					    d->conf.id);
+		abandon_transaction(d);
+		return;
+	}
+	struct dialog_entry *e = dialog_push(d, ENTRY_BACKEND, WHAT_END_OF_DATA);
+	if (e)
+		e->octets = p->body.octets;
+	dialog_reset_transaction(d);
+}
+
+static bool step_body(struct dialog *d, struct sv in, size_t *ret_used)
+{
+	struct dialog_private *p = d->p;
+
+	*ret_used = 0;
+	if (in.n == 0)
+		return false;
+	if (body_feed(&p->body, in, emit_body, d, ret_used) == BODY_END)
+		end_of_body(d);
+	return true;
+}
+
+static bool step_chunk(struct dialog *d, struct sv in, size_t *ret_used)
+{
+	struct dialog_private *p = d->p;
+	size_t n = in.n < p->chunk_left ? in.n : (size_t)p->chunk_left;
+
+	*ret_used = n;
+	if (n == 0)
+		return false;
+	if (!p->chunk_swallow)
+		dialog_send(d, DIALOG_BACKEND, (struct sv) { in.p, n });
+	p->chunk_left -= n;
+	if (p->chunk_left == 0) {
+		p->mode = MODE_COMMAND;
+		if (p->chunk_swallow)
+			dialog_reply(d, p->t.mail ? "554 5.5.1 No valid recipients\r\n"
+						  : "503 5.5.1 Sender and recipient first\r\n");
+		else if (p->chunk_last)
+			dialog_reset_transaction(d);
+	}
+	return true;
+}
+
+/* RFC 4954 4: whatever the client answers is the backend's to judge; it never reaches a log. */
+static bool step_sasl(struct dialog *d, struct sv in, size_t *ret_used)
+{
+	struct sv line;
+	enum line_outcome r = line_next(&d->p->reader, in, SMTP_AUTH_LINE_MAX, ret_used, &line);
+
+	if (r == LINE_MORE)
+		return *ret_used > 0;
+	if (r == LINE_DONE && text_is_clean(line, false)) {
+		forward_line(d, WHAT_AUTH, line);
+	} else {
+		/* "*" cancels the exchange at the backend (RFC 4954 4), which answers 501 */
+		forward_line(d, WHAT_AUTH, SV("*"));
+	}
+	d->p->mode = MODE_HOLD;
+	return true;
+}
+
+bool dialog_client_step(struct dialog *d, struct sv in, size_t *ret_used)
+{
+	switch (d->p->mode) {
+	case MODE_COMMAND:
+		return step_command(d, in, ret_used);
+	case MODE_BODY:
+		return step_body(d, in, ret_used);
+	case MODE_CHUNK:
+		return step_chunk(d, in, ret_used);
+	case MODE_SASL:
+		return step_sasl(d, in, ret_used);
+	case MODE_DONE:
+		/* nothing behind QUIT is read (RFC 5321 4.1.1.10) */
+		*ret_used = in.n;
+		return in.n > 0;
+	case MODE_HOLD:
+		return false;
+	}
+	return false;
+}

@@ -1,0 +1,132 @@
+/*
+ * Inside the dialog: the queue of replies that are owed to the client, and the state of the
+ * transaction. Shared by dialog.c (queue, feeding, ends), dialog_client.c (commands and message
+ * octets) and dialog_backend.c (replies).
+ */
+#pragma once
+
+#include "smtp/dialog.h"
+
+enum entry_kind {
+	ENTRY_LOCAL,   /* text is the reply */
+	ENTRY_VERDICT, /* a recipient being judged */
+	ENTRY_JUDGED,  /* a permitted recipient; text is the command to pass on in its turn */
+	ENTRY_BACKEND, /* passed on: the backend's reply is awaited */
+};
+
+/* What an awaited reply answers. */
+enum entry_what {
+	WHAT_GREETING,
+	WHAT_HELO,
+	WHAT_EHLO,
+	WHAT_MAIL,
+	WHAT_RCPT,
+	WHAT_DATA,
+	WHAT_END_OF_DATA,
+	WHAT_BDAT,
+	WHAT_BDAT_LAST,
+	WHAT_AUTH,
+	WHAT_STARTTLS,
+	WHAT_QUIT,
+	WHAT_OTHER,
+};
+
+struct dialog_entry {
+	enum entry_kind kind;
+	enum entry_what what;
+	bool drip;  /* ENTRY_LOCAL: tarpit instead, if nothing speaks against it */
+	bool close; /* ENTRY_LOCAL: the last reply */
+	bool owned; /* text is to be freed */
+	enum dialog_class class;
+	uint32_t transaction;
+	const char *text;
+	size_t text_len;
+	struct dialog_rcpt *rcpt;
+	char *domain, *mx; /* ENTRY_JUDGED of class tag */
+	uint64_t octets;   /* of the message (WHAT_END_OF_DATA, WHAT_BDAT_LAST) */
+};
+
+enum client_mode {
+	MODE_COMMAND,
+	MODE_HOLD,  /* the reply to the last command decides how to read on */
+	MODE_BODY,  /* after 354 */
+	MODE_CHUNK, /* octets of a BDAT */
+	MODE_SASL,  /* a line of an AUTH exchange */
+	MODE_DONE,  /* after QUIT: nothing more is read */
+};
+
+/* Where a fronted dialog is on its way to the backend. */
+enum front_step {
+	FRONT_OFF,    /* the backend is there and knows all that the client said */
+	FRONT_LOCAL,  /* no backend */
+	FRONT_BANNER, /* asked for; its greeting is awaited */
+	FRONT_EHLO,   /* EHLO repeated */
+	FRONT_MAIL,   /* MAIL repeated */
+};
+
+struct transaction {
+	uint32_t id;
+	bool mail; /* MAIL was passed on (or answered here) and not refused since */
+	bool smtputf8;
+	bool chunked;     /* a BDAT was passed on */
+	uint32_t pending; /* recipients passed on, unanswered */
+	uint32_t accepted;
+	uint32_t refused; /* by us */
+	uint32_t count;   /* of recipients held */
+	enum dialog_class class;
+	uint64_t octets;
+	char *tag_domains, *tag_mxs; /* comma lists, class tag */
+};
+
+struct dialog_private {
+	struct dialog_entry *ring; /* of ring_size, a power of two */
+	uint32_t ring_size;
+	uint32_t head, tail;   /* numbers of the first entry and of the one to come */
+	uint32_t next_forward; /* first entry that may be VERDICT or JUDGED */
+	int depth;             /* inside dialog_feed() */
+	bool client_eof;
+	bool draining;
+	bool said_goodbye; /* a 421 or QUIT's 221 went to the client */
+	enum client_mode mode;
+	enum front_step front;
+	struct line_reader reader;
+	struct body body;
+	uint64_t chunk_left;
+	bool chunk_swallow;
+	bool chunk_last;
+	bool body_discard; /* the backend answered before the end: the rest is dropped */
+	char *early_reply; /* what it said, if that was a refusal */
+	char *front_helo;  /* commands to repeat, with CRLF */
+	char *front_mail;
+	bool front_is_ehlo;
+	char *drip_text;
+	struct dialog_rcpt *rcpts; /* of all transactions under way, oldest first */
+	struct dialog_rcpt **rcpts_end;
+	struct transaction t;
+};
+
+struct dialog_entry *dialog_entry_at(struct dialog *d, uint32_t number);
+/* Appends; NULL when memory ran out: the dialog is closing then. */
+struct dialog_entry *dialog_push(struct dialog *d, enum entry_kind kind, enum entry_what what);
+/* Appends a reply of ours: static text with its CRLF. */
+struct dialog_entry *dialog_reply(struct dialog *d, const char *text);
+/* The same, made; the dialog's hostname and id can be used. */
+struct dialog_entry *dialog_reply_printf(struct dialog *d, const char *fmt, ...) PRINTF(2, 3);
+/* Passes a command on and awaits the reply. parts are put together with a CRLF at the end. */
+void dialog_forward(struct dialog *d, enum entry_what what, const struct sv *parts, size_t n);
+void dialog_send(struct dialog *d, enum dialog_side to, struct sv bytes);
+/* Nothing more will come of this dialog. */
+void dialog_close(struct dialog *d);
+/* Passes judged recipients on, sends replies whose turn it is. */
+void dialog_turn(struct dialog *d);
+/* Ends the recipients of transaction with the message's reply (0: none); UINT32_MAX: of all. */
+void dialog_end_rcpts(struct dialog *d, uint32_t transaction, int code, uint64_t octets);
+void dialog_end_rcpt(struct dialog *d, struct dialog_rcpt *rcpt);
+void dialog_reset_transaction(struct dialog *d);
+/* The header of class tag, into out[DIALOG_TAG_MAX]; its length, 0 when the class is another. */
+size_t dialog_tag_header(const struct dialog *d, char *out);
+
+/* One step of the client's bytes: false when nothing can be done with them now. */
+bool dialog_client_step(struct dialog *d, struct sv in, size_t *ret_used);
+/* One reply of the backend; < 0 when it has closed the dialog. */
+void dialog_backend_reply(struct dialog *d, const struct reply *reply);

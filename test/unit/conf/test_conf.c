@@ -1,0 +1,382 @@
+#include "conf/conf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <errno.h>
+
+#define ONE "listeners: [{}]\n" /* the least that is a configuration */
+
+static int load(const char *text, struct conf **ret_conf, char **ret_said)
+{
+	size_t n;
+	FILE *err = open_memstream(ret_said, &n);
+	int r = conf_load_text("f", sv_from(text), err, ret_conf);
+
+	fclose(err);
+	return r;
+}
+
+static struct conf *good(const char *text)
+{
+	struct conf *c = NULL;
+	char *said;
+	int r = load(text, &c, &said);
+
+	if (r != 0 || *said)
+		fail_msg("%d: %s", r, said);
+	free(said);
+	return c;
+}
+
+static void expect_endpoint(const struct endpoint *e, const char *text)
+{
+	char out[ADDR_STRLEN + 8];
+
+	assert_string_equal(endpoint_format(e, out), text);
+}
+
+static bool has(const struct prefix_set *set, const char *address)
+{
+	struct addr a;
+
+	assert_int_equal(addr_parse(sv_from(address), &a), 0);
+	return prefix_set_contains(set, &a);
+}
+
+static void test_defaults(void **state)
+{
+	struct conf *c = good(ONE);
+	const struct listener_conf *l = &c->listeners[0];
+
+	assert_int_equal(c->n_listeners, 1);
+	assert_string_equal(c->file, "f");
+	assert_string_equal(l->name, "smtp");
+	assert_int_equal(l->mode, LISTENER_LISTEN);
+	assert_int_equal(l->n_bind, 2);
+	expect_endpoint(&l->bind[0], "0.0.0.0:2525");
+	expect_endpoint(&l->bind[1], "[::]:2525");
+	assert_false(l->backend_original);
+	expect_endpoint(&l->backend, "127.0.0.1:25");
+	assert_int_equal(l->source, SOURCE_SELF);
+	assert_int_equal(l->fail, FAIL_OPEN);
+	assert_int_equal(l->bare_newline, BODY_NORMALIZE);
+	assert_int_equal(l->action, ACTION_UNSET);
+	assert_int_equal(l->line, 1);
+	assert_int_equal(c->policy.action, ACTION_OBSERVE);
+	assert_int_equal(c->policy.guessed_action, ACTION_OBSERVE);
+	assert_int_equal(c->policy.on_dns_failure, ACTION_DEFER);
+	assert_int_equal(c->policy.on_unknown_domain, ACTION_PASS);
+	assert_true(c->policy.confirm);
+	assert_int_equal(c->policy.stale_max_ms, 7 * 86400 * 1000LL);
+	assert_string_equal(c->policy.help_url, "");
+	assert_true(has(&c->policy.trusted, "127.3.4.5"));
+	assert_true(has(&c->policy.trusted, "::1"));
+	assert_false(has(&c->policy.trusted, "128.0.0.1"));
+	assert_false(c->policy.server_addresses_given);
+	assert_int_equal(c->resolver_timeout_ms, 2000);
+	assert_int_equal(c->n_resolvers, 0);
+	assert_false(c->tls_hide);
+	assert_null(c->events_json);
+	assert_int_equal(c->workers, 0);
+	conf_free(c);
+	c = good("listeners: [{mode: tproxy}]");
+	l = &c->listeners[0];
+	assert_int_equal(l->source, SOURCE_CLIENT);
+	assert_true(l->backend_original);
+	expect_endpoint(&l->bind[0], "127.0.0.1:2525");
+	conf_free(c);
+}
+
+static void test_everything(void **state)
+{
+	struct conf *c = good(
+		"listeners:\n"
+		"  - name: smtp\n"
+		"    mode: listen\n"
+		"    bind: [\"192.0.2.1:25\", \"[2001:db8::1]:25\"]\n"
+		"    backend: \"[::1]:2526\"\n"
+		"    source: client\n"
+		"    accept_proxy: []\n"
+		"    fail: closed\n"
+		"    upstream_tls: off\n"
+		"    bare_newline: reject\n"
+		"    send: none\n"
+		"    action: defer\n"
+		"  - {name: gate, mode: tproxy, bind: [\"127.0.0.1:2525\"], backend: original}\n"
+		"server_addresses: [203.0.113.25, \"2001:db8:25::/48\"]\n"
+		"trusted: [10.0.0.0/8]\n"
+		"resolver: {servers: [\"127.0.0.1:53\", \"[::1]:5353\"], timeout_ms: 500, confirm: "
+		"off}\n"
+		"policy: {action: reject, guessed_action: tag, shared_egress: pass, stale_max: "
+		"12h,\n"
+		"  on_dns_failure: pass, on_unknown_domain: reject, strict_backup: false, "
+		"help_url: "
+		"\"https://isp.example/mx\"}\n"
+		"scanners:\n"
+		"  - {name: acme, mx: [\"*.MX.Acme.Example\", mx.b\xc3\xbc"
+		"cher.example], egress: [mx, "
+		"198.51.100.0/24, \"ptr:Out.Acme.example\"], action: tarpit}\n"
+		"  - {name: plain, mx: [mx.plain.example]}\n"
+		"  - {name: shut, mx: [mx.shut.example], egress: []}\n"
+		"domains:\n"
+		"  - {name: Example.ORG, action: observe, allow: [192.0.2.0/24, "
+		"\"ptr:monitor.example\"]}\n"
+		"  - {name: b\xc3\xbc"
+		"cher.example}\n"
+		"hosted: [/etc/localdomains, /etc/more]\n"
+		"tls: {hide: true}\n"
+		"events: {json: /var/log/events.jsonl}\n"
+		"workers: 4\n");
+	const struct policy *p = &c->policy;
+
+	assert_int_equal(c->n_listeners, 2);
+	expect_endpoint(&c->listeners[0].bind[1], "[2001:db8::1]:25");
+	expect_endpoint(&c->listeners[0].backend, "[::1]:2526");
+	assert_int_equal(c->listeners[0].source, SOURCE_CLIENT);
+	assert_int_equal(c->listeners[0].fail, FAIL_CLOSED);
+	assert_int_equal(c->listeners[0].bare_newline, BODY_REJECT);
+	assert_int_equal(c->listeners[0].action, ACTION_DEFER);
+	assert_true(c->listeners[1].backend_original);
+	assert_int_equal(c->listeners[1].line, 13);
+	assert_true(p->server_addresses_given);
+	assert_true(has(&p->server_addresses, "2001:db8:25:9::1"));
+	assert_true(has(&p->trusted, "10.9.9.9"));
+	assert_false(has(&p->trusted, "127.0.0.1"));
+	assert_int_equal(c->n_resolvers, 2);
+	expect_endpoint(&c->resolvers[1], "[::1]:5353");
+	assert_int_equal(c->resolver_timeout_ms, 500);
+	assert_false(p->confirm);
+	assert_int_equal(p->action, ACTION_REJECT);
+	assert_int_equal(p->guessed_action, ACTION_TAG);
+	assert_int_equal(p->stale_max_ms, 12 * 3600 * 1000);
+	assert_int_equal(p->on_dns_failure, ACTION_PASS);
+	assert_int_equal(p->on_unknown_domain, ACTION_REJECT);
+	assert_string_equal(p->help_url, "https://isp.example/mx");
+
+	assert_int_equal(p->n_scanners, 3);
+	assert_string_equal(p->scanners[0].name, "acme");
+	assert_string_equal(p->scanners[0].mx[0], "*.mx.acme.example");
+	assert_string_equal(p->scanners[0].mx[1], "mx.xn--bcher-kva.example");
+	assert_true(p->scanners[0].egress_mx);
+	assert_false(p->scanners[0].egress_default_ptr);
+	assert_true(has(&p->scanners[0].cidrs, "198.51.100.77"));
+	assert_string_equal(p->scanners[0].ptr[0], "out.acme.example");
+	assert_int_equal(p->scanners[0].action, ACTION_TARPIT);
+	assert_true(p->scanners[1].egress_mx);
+	assert_true(p->scanners[1].egress_default_ptr);
+	assert_int_equal(p->scanners[1].action, ACTION_UNSET);
+	assert_false(p->scanners[2].egress_mx);
+	assert_false(p->scanners[2].egress_default_ptr);
+
+	const struct domain_policy *row = map_get(&p->domains, SV("example.org"));
+
+	assert_int_equal(row->action, ACTION_OBSERVE);
+	assert_true(has(&row->allow, "192.0.2.9"));
+	assert_string_equal(row->allow_ptr[0], "monitor.example");
+	row = map_get(&p->domains, SV("xn--bcher-kva.example"));
+	assert_int_equal(row->action, ACTION_UNSET);
+	assert_int_equal(c->n_hosted, 2);
+	assert_string_equal(c->hosted[1], "/etc/more");
+	assert_true(c->tls_hide);
+	assert_string_equal(c->events_json, "/var/log/events.jsonl");
+	assert_int_equal(c->workers, 4);
+	conf_free(c);
+}
+
+static const struct {
+	const char *text;
+	const char *says; /* a line, or its beginning */
+} wrong[] = {
+	{ "", "f:1:1: listeners: there is none; accepted: a list of at least one listener" },
+	{ "listeners: []", "f:1:1: listeners: there is none" },
+	{ "listeners: 5", "f:1:12: listeners: a value stands here; accepted: a list" },
+	{ "listeners:", "f:1:1: listeners: nothing stands here; accepted: a list" },
+	{ "- a", "f:1:1: a list stands here; accepted: a mapping of listeners, server_addresses" },
+	{ "listeners: [x]", "f:1:13: listeners: a value stands here; accepted: a mapping of name, "
+			    "mode, bind" },
+	{ "listeners: [", "f:" },
+	{ ONE "polcy: {}", "f:2:1: polcy: unknown key; accepted: listeners, server_addresses, "
+			   "trusted, resolver, policy, scanners, domains, hosted, tls, events, "
+			   "http, control, workers" },
+	{ ONE "policy:\n  acton: reject",
+	  "f:3:3: policy.acton: unknown key; accepted: action, guessed_action" },
+	{ ONE "policy: {action: reject, action: defer}",
+	  "f:2:26: policy.action: given a second time; accepted: once" },
+	{ ONE "tls: {}\ntls: {}", "f:3:1: tls: given a second time" },
+	{ ONE "policy: {action: refuse}", "f:2:18: policy.action: 'refuse' is not known; accepted: "
+					  "observe, tag, defer, reject, tarpit" },
+	{ ONE "policy: {action: divert}",
+	  "f:2:18: policy.action: divert is not supported by this version; accepted: observe" },
+	{ ONE "policy: {action: [reject]}", "f:2:18: policy.action: a list stands here" },
+	{ ONE "policy: {action: }", "f:2:10: policy.action: nothing stands here" },
+	{ ONE "policy: {guessed_action: scan}", "f:2:26: policy.guessed_action: scan is not" },
+	{ ONE "policy: {on_dns_failure: reject}",
+	  "f:2:26: policy.on_dns_failure: 'reject' is not known; accepted: defer, pass" },
+	{ ONE "policy: {on_unknown_domain: tag}", "f:2:29: policy.on_unknown_domain: 'tag'" },
+	{ ONE "policy: {strict_backup: true}", "f:2:25: policy.strict_backup: true is not "
+					       "supported by this version; accepted: false" },
+	{ ONE "policy: {shared_egress: defer}",
+	  "f:2:25: policy.shared_egress: not supported by this version; accepted: pass" },
+	{ ONE "policy: {stale_max: 7}", "f:2:21: policy.stale_max: '7' is no duration; accepted: a "
+					"number with s, m, h or d" },
+	{ ONE "policy: {stale_max: 7w}", "f:2:21: policy.stale_max: '7w' is no duration" },
+	{ ONE "policy: {stale_max: 5s}", "f:2:21: policy.stale_max: '5s' is out of range" },
+	{ ONE "policy: {stale_max: 99999999999999999999d}", "f:2:21: policy.stale_max: " },
+	{ ONE "policy: {help_url: \"a b\"}", "f:2:20: policy.help_url: this can't stand" },
+	{ ONE "policy: {prove: {mails: none}}", "f:2:25: policy.prove.mails: 'none' can't be" },
+	{ ONE "policy: {prove: {rival: 2}}", "f:2:25: policy.prove.rival: '2' can't be" },
+	{ ONE "workers: 257", "f:2:10: workers: '257' can't be; accepted: a number from 0 to 256" },
+	{ ONE "workers: -1", "f:2:10: workers: '-1' can't be" },
+	{ ONE "workers: \"4\"", "f:2:10: workers: '4' can't be" },
+	{ ONE "trusted: [10.0.0.1/8]", "f:2:11: trusted: '10.0.0.1/8' has bits set past its" },
+	{ ONE "trusted: [localhost]", "f:2:11: trusted: 'localhost' is no address" },
+	{ ONE "trusted: 10.0.0.0/8", "f:2:10: trusted: a value stands here; accepted: a list" },
+	{ ONE "server_addresses: [x]", "f:2:20: server_addresses: 'x' is no address" },
+	{ ONE "resolver: {servers: [127.0.0.1]}",
+	  "f:2:22: resolver.servers: '127.0.0.1' is no address with a port; accepted: "
+	  "ADDRESS:PORT" },
+	{ ONE "resolver: {timeout_ms: 0}", "f:2:24: resolver.timeout_ms: '0' can't be" },
+	{ ONE "resolver: {confirm: yes}", "f:2:21: resolver.confirm: 'yes' is not known; accepted: "
+					  "authoritative, off" },
+	{ ONE "tls: {certificates: [{cert: a, key: b}]}",
+	  "f:2:7: tls.certificates: not supported by this version; accepted: tls.hide" },
+	{ ONE "tls: {directory: /x}", "f:2:7: tls.directory: not supported by this version" },
+	{ ONE "tls: {hide: yes}", "f:2:13: tls.hide: 'yes' can't be; accepted: true, false" },
+	{ ONE "events: {database: x}",
+	  "f:2:10: events.database: not supported by this version; accepted: events.json" },
+	{ ONE "events: {json: \"\"}", "f:2:16: events.json: too short or too long" },
+	{ ONE "hosted: [[x]]", "f:2:10: hosted: a list stands here; accepted: a file" },
+	/* listeners */
+	{ "listeners: [{mode: tproxy, backend: 127.0.0.1:25}]",
+	  "f:1:37: listeners.backend: with mode: tproxy the backend is where the client went; "
+	  "accepted: original" },
+	{ "listeners: [{backend: original}]",
+	  "f:1:23: listeners.backend: 'original' needs mode: tproxy" },
+	{ "listeners: [{backend: \"127.0.0.1:0\"}]", "f:1:23: listeners.backend: '127.0.0.1:0'" },
+	{ "listeners: [{name: a b}]", "f:1:20: listeners.name: this is no name" },
+	{ "listeners:\n  - {name: a, bind: [\"127.0.0.1:1\"]}\n  - {name: a, bind: "
+	  "[\"127.0.0.1:2\"]}",
+	  "f:3:12: listeners.name: 'a' is the listener of line 2 already" },
+	{ "listeners:\n  - {name: a, bind: [\"127.0.0.1:1\"]}\n  - {name: b, bind: "
+	  "[\"127.0.0.1:1\"]}",
+	  "f:3:21: listeners.bind: the listener of line 2 has this address already" },
+	{ "listeners: [{bind: [\"*:25\"]}]", "f:1:21: listeners.bind: '*:25' is no address" },
+	{ "listeners: [{bind: \"127.0.0.1:25\"}]", "f:1:20: listeners.bind: a value stands here; "
+						   "accepted: a list of ADDRESS:PORT" },
+	{ "listeners: [{bind: []}]", "f:1:20: listeners.bind: an empty list" },
+	{ "listeners: [{accept_proxy: [10.0.0.0/8]}]",
+	  "f:1:29: listeners.accept_proxy: not supported by this version; accepted: an empty" },
+	{ "listeners: [{send: xclient}]",
+	  "f:1:20: listeners.send: xclient is not supported by this version; accepted: none" },
+	{ "listeners: [{upstream_tls: always}]",
+	  "f:1:28: listeners.upstream_tls: always is not supported by this version; accepted: "
+	  "mirror, off" },
+	{ "listeners: [{mode: gateway}]", "f:1:20: listeners.mode: 'gateway' is not known" },
+	{ "listeners: [{action: scan}]", "f:1:22: listeners.action: scan is not supported" },
+	/* scanners and domains */
+	{ ONE "scanners: [{mx: [mx.a.example]}]", "f:2:12: scanners: no name" },
+	{ ONE "scanners: [{name: a}]", "f:2:12: scanners: no mx" },
+	{ ONE "scanners: [{name: a, mx: [\"*\"]}]", "f:2:27: scanners.mx: '*' is no domain name" },
+	{ ONE "scanners: [{name: a, mx: [m.example], egress: [\"spf:x.example\"]}]",
+	  "f:2:48: scanners.egress: spf: is not supported by this version; accepted: mx, " },
+	{ ONE "scanners: [{name: a, mx: [m.example], egress: [\"host:x.example\"]}]",
+	  "f:2:48: scanners.egress: host: is not supported by this version" },
+	{ ONE "scanners: [{name: a, mx: [m.example], egress: [\"ptr:\"]}]",
+	  "f:2:48: scanners.egress: '' is no domain name" },
+	{ ONE "scanners:\n  - {name: a, mx: [m.example]}\n  - {name: a, mx: [n.example]}",
+	  "f:4:12: scanners.name: 'a' is another scanner's already" },
+	{ ONE "domains: [{action: reject}]", "f:2:11: domains: no name" },
+	{ ONE "domains: [x]", "f:2:11: domains: a value stands here; accepted: a mapping" },
+	{ ONE "domains: [{name: \"a b\"}]", "f:2:18: domains.name: 'a b' is no domain name" },
+	{ ONE "domains: [{name: a.example}, {name: A.example}]",
+	  "f:2:37: domains.name: a.example stands here already" },
+	{ ONE "domains: [{name: a.example, allow: [\"spf:b.example\"]}]",
+	  "f:2:37: domains.allow: spf: is not supported by this version" },
+	{ ONE "domains: [{name: a.example, allow: [mx]}]", "f:2:37: domains.allow: 'mx' is no" },
+};
+
+static void test_wrong(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		struct conf *c = NULL;
+		char *said;
+		int r = load(wrong[i].text, &c, &said);
+		size_t lines = 0;
+
+		for (const char *p = said; *p; p++)
+			lines += *p == '\n';
+		size_t expected = strstr(wrong[i].text, "prove") ? 2 : 1; /* a warning too */
+
+		if (r != -EINVAL || c || strncmp(said, wrong[i].says, strlen(wrong[i].says)) != 0 ||
+		    lines != expected)
+			fail_msg("row %zu: %d\n%s\n%s", i, r, wrong[i].text, said);
+		free(said);
+	}
+}
+
+/* All that can be found is told at once. */
+static void test_all_errors(void **state)
+{
+	struct conf *c = NULL;
+	char *said;
+
+	assert_int_equal(load("listeners: [{mode: x}]\nworkers: x\nbad: 1\n", &c, &said), -EINVAL);
+	assert_non_null(strstr(said, "f:1:20: "));
+	assert_non_null(strstr(said, "f:2:10: "));
+	assert_non_null(strstr(said, "f:3:1: "));
+	free(said);
+}
+
+static void test_warnings(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} rows[] = {
+		{ ONE "http: 127.0.0.1:8025",
+		  "f:2:1: warning: http: this version does nothing with it\n" },
+		{ ONE "control: /run/x.sock",
+		  "f:2:1: warning: control: this version does nothing with it\n" },
+		{ ONE "policy: {prove: {mails: 20, hours: 24, rival: 0.1}}",
+		  "f:2:10: warning: policy.prove: this version does nothing with it\n" },
+		{ "listeners: [{upstream_tls: off}]", "f:1:28: warning: listeners.upstream_tls: " },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct conf *c = NULL;
+		char *said;
+		int r = load(rows[i].text, &c, &said);
+
+		if (r != 0 || strncmp(said, rows[i].says, strlen(rows[i].says)) != 0)
+			fail_msg("row %zu: %d %s", i, r, said);
+		free(said);
+		conf_free(c);
+	}
+}
+
+static void test_no_file(void **state)
+{
+	struct conf *c = NULL;
+	char *said;
+	size_t n;
+	FILE *err = open_memstream(&said, &n);
+
+	assert_int_equal(conf_load("/nonexistent/frontdoor.yaml", err, &c), -ENOENT);
+	assert_int_equal(conf_load("/", err, &c), -EISDIR);
+	fclose(err);
+	assert_non_null(strstr(said, "/nonexistent/frontdoor.yaml: No such file"));
+	free(said);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults), cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_wrong),    cmocka_unit_test(test_all_errors),
+		cmocka_unit_test(test_warnings), cmocka_unit_test(test_no_file),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

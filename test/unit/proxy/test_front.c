@@ -1,0 +1,89 @@
+#include "proxy/front.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct addr address(const char *text)
+{
+	struct addr a;
+
+	assert_int_equal(addr_parse(sv_from(text), &a), 0);
+	return a;
+}
+
+static bool is_wanted(struct front *f, const char *client, int64_t now_ms)
+{
+	struct sv banner, ehlo;
+	struct addr a = address(client);
+
+	if (!front_wanted(f, &a, now_ms, &banner, &ehlo))
+		return false;
+	assert_true(sv_eq(banner, SV("220 mail.host ESMTP\r\n")));
+	assert_true(sv_eq(ehlo, SV("250-mail.host\r\n250-SIZE 99\r\n250 PIPELINING\r\n")));
+	free((char *)banner.p);
+	return true;
+}
+
+static void learn(struct front *f)
+{
+	front_learn_banner(f, SV("220 mail.host ESMTP Exim 4.96 Mon, 23 Nov 2026\r\n"));
+	front_learn_ehlo(
+		f, SV("250-mail.host Hello x [192.0.2.1]\r\n250-SIZE 99\r\n250 PIPELINING\r\n"));
+}
+
+static void only_refused_clients_are_fronted(void **state)
+{
+	struct front *f;
+	struct addr bot = address("192.0.2.1"), bot6 = address("2001:db8::1");
+
+	assert_int_equal(front_new(&f), 0);
+	learn(f);
+	assert_false(is_wanted(f, "192.0.2.1", 1000));
+	front_note(f, &bot, true, 1000);
+	assert_true(is_wanted(f, "192.0.2.1", 2000));
+	assert_false(is_wanted(f, "192.0.2.2", 2000));
+	/* something was accepted: it is an ordinary client again */
+	front_note(f, &bot, false, 3000);
+	assert_false(is_wanted(f, "192.0.2.1", 4000));
+	/* for an hour */
+	front_note(f, &bot, true, 5000);
+	assert_true(is_wanted(f, "192.0.2.1", 5000 + 3600 * 1000));
+	assert_false(is_wanted(f, "192.0.2.1", 5001 + 3600 * 1000));
+	/* an IPv6 client is its /64 */
+	front_note(f, &bot6, true, 1000);
+	assert_true(is_wanted(f, "2001:db8::ffff:1", 2000));
+	assert_false(is_wanted(f, "2001:db8:0:1::1", 2000));
+	front_free(f);
+}
+
+static void nobody_is_fronted_before_the_backend_was_heard(void **state)
+{
+	struct front *f;
+	struct addr bot = address("192.0.2.1");
+
+	assert_int_equal(front_new(&f), 0);
+	front_note(f, &bot, true, 1000);
+	assert_false(is_wanted(f, "192.0.2.1", 1000));
+	front_learn_banner(f, SV("220 mail.host ESMTP\r\n"));
+	assert_false(is_wanted(f, "192.0.2.1", 1000));
+	/* no keywords in a reply of one line; no host in a bare code */
+	front_learn_ehlo(f, SV("250 mail.host\r\n"));
+	front_learn_banner(f, SV("220\r\n"));
+	assert_false(is_wanted(f, "192.0.2.1", 1000));
+	learn(f);
+	assert_true(is_wanted(f, "192.0.2.1", 1000));
+	front_free(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_refused_clients_are_fronted),
+		cmocka_unit_test(nobody_is_fronted_before_the_backend_was_heard),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
