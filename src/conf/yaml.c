@@ -224,6 +224,7 @@ int yaml_parse(struct sv text, struct yaml_node **ret_root, struct yaml_error *r
 		r = build(&b, cfg.diag);
 	if (b.parser)
 		fy_parser_destroy(b.parser);
+	fy_diag_reset_error(cfg.diag); /* frees what was collected; fy_diag_unref() does not */
 	fy_diag_unref(cfg.diag);
 	yaml_free(b.key);
 	if (r < 0) {
