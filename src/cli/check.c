@@ -4,9 +4,9 @@
 #include "cli/cli.h"
 
 #include "policy/decide.h"
+#include "proxy/interfaces.h"
 
 #include <getopt.h>
-#include <ifaddrs.h>
 #include <stdlib.h>
 
 static int usage(FILE *to, int status)
@@ -83,18 +83,11 @@ static bool enforces_anywhere(const struct conf *c)
 /* Only private addresses here: the world reaches this host by others, behind NAT. */
 static bool only_private_here(void)
 {
-	struct ifaddrs *all;
-	struct endpoint e;
-	bool global = false;
+	struct prefix_set global;
+	bool none = interfaces_global(&global) == 0 && global.n == 0;
 
-	if (getifaddrs(&all) < 0)
-		return false;
-	for (struct ifaddrs *i = all; i; i = i->ifa_next)
-		if (i->ifa_addr && endpoint_from_sockaddr(i->ifa_addr, &e) == 0 &&
-		    !addr_is_private(&e.addr))
-			global = true;
-	freeifaddrs(all);
-	return !global;
+	prefix_set_deinit(&global);
+	return none;
 }
 
 static void warn_listener(const struct conf *c, const struct listener_conf *l)
@@ -107,10 +100,6 @@ static void warn_listener(const struct conf *c, const struct listener_conf *l)
 	if (!c->tls_hide)
 		printf("%s:%d: warning: listener %s: if the backend offers STARTTLS this listener "
 		       "only observes; tls.hide: true takes STARTTLS away\n",
-		       c->file, l->line, l->name);
-	if (l->mode == LISTENER_TPROXY && !c->policy.server_addresses_given)
-		printf("%s:%d: warning: listener %s: mode tproxy needs server_addresses, to which "
-		       "connections are steered\n",
 		       c->file, l->line, l->name);
 }
 

@@ -9,10 +9,10 @@
 
 #include "base/clock.h"
 #include "event/event.h"
+#include "proxy/interfaces.h"
 #include "smtp/path.h"
 
 #include <getopt.h>
-#include <ifaddrs.h>
 #include <stdlib.h>
 
 #define DOMAINS_MAX (1 + PATH_ROUTES_MAX)
@@ -199,7 +199,7 @@ static void print_text(struct explain *x, struct decide_facts *f, struct known *
 	putchar('\n');
 	print_reply(x, d, f->domain);
 	describe_restraint(stdout, d);
-	if (f->domain && f->dns && d->door != DOOR_SELF)
+	if (f->domain && f->dns && d->door != DOOR_SELF && d->door != DOOR_DNS)
 		what.names = names = ask_names(x->ask, f->domain);
 	describe_door(stdout, &what);
 	free(names);
@@ -324,22 +324,6 @@ static int explain_rcpt(struct explain *x, const char *text)
 	return r;
 }
 
-static void find_interfaces(struct prefix_set *set)
-{
-	struct ifaddrs *all;
-	struct endpoint e;
-
-	prefix_set_init(set);
-	if (getifaddrs(&all) < 0)
-		return;
-	for (struct ifaddrs *i = all; i; i = i->ifa_next)
-		if (i->ifa_addr && endpoint_from_sockaddr(i->ifa_addr, &e) == 0 &&
-		    !addr_is_private(&e.addr))
-			(void)prefix_set_add_addr(set, &e.addr);
-	freeifaddrs(all);
-	prefix_set_seal(set);
-}
-
 static const struct listener_conf *find_listener(const struct conf *c, const char *name)
 {
 	for (size_t i = 0; i < c->n_listeners; i++)
@@ -421,7 +405,7 @@ static int explain_all(struct explain *x, char **rcpts)
 		fputs("the resolver can't be started\n", stderr);
 		status = CLI_FAILED;
 	} else {
-		find_interfaces(&x->interfaces);
+		(void)interfaces_global(&x->interfaces);
 		for (; *rcpts; rcpts++) {
 			if (explain_rcpt(x, *rcpts) < 0)
 				status = CLI_FAILED;

@@ -76,6 +76,21 @@ static void read_document(struct conf_reader *r, const struct yaml_node *root, s
 			     "there is none; accepted: a list of at least one listener");
 }
 
+/* Connections to other addresses are dropped: without any, the listener would serve nobody. */
+static void check_tproxy(struct conf_reader *r, const struct conf *c)
+{
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		const struct listener_conf *l = &c->listeners[i];
+		if (l->mode != LISTENER_TPROXY || c->policy.server_addresses_given)
+			continue;
+		fprintf(r->err,
+			"%s:%d:1: listener %s: mode: tproxy needs server_addresses; accepted: the "
+			"addresses or prefixes that the world reaches the mail server by\n",
+			r->file, l->line, l->name);
+		r->errors++;
+	}
+}
+
 int conf_load_text(const char *name, struct sv text, FILE *err, struct conf **ret_conf)
 {
 	struct conf_reader r = { .file = name, .err = err };
@@ -92,6 +107,8 @@ int conf_load_text(const char *name, struct sv text, FILE *err, struct conf **re
 	c = conf_new(&r);
 	if (c)
 		read_document(&r, root, c);
+	if (c && r.errors == 0)
+		check_tproxy(&r, c);
 	yaml_free(root);
 	if (!c || r.no_memory)
 		e = -ENOMEM;

@@ -20,7 +20,8 @@ void memory_free(struct memory *m);
 /* domain: lower-case A-labels. From a file, or learned. 0, 1: it was known, -ENOMEM, -ENOSPC. */
 int memory_hosted_add(struct memory *m, struct sv domain);
 bool memory_is_hosted(const struct memory *m, const char *domain);
-/* Calls fn for each hosted domain until it returns < 0, which is returned; fn must not call memory_. */
+/* Calls fn for each hosted domain until it returns < 0, which is returned; fn must not call
+ * memory_. */
 int memory_hosted_each(struct memory *m, int (*fn)(void *user, const char *domain), void *user);
 size_t memory_hosted_count(const struct memory *m);
 

@@ -15,8 +15,11 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	struct conn *c = poll->data;
 	int ready = 0;
 
-	if (status < 0)
+	if (status < 0) {
+		/* libuv has stopped the handle */
+		c->armed = 0;
 		ready = CONN_BROKEN | CONN_READABLE | CONN_WRITABLE;
+	}
 	if (events & UV_READABLE)
 		ready |= CONN_READABLE;
 	if (events & UV_WRITABLE)

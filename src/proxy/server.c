@@ -10,11 +10,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/interfaces.h"
 #include "proxy/probe.h"
 #include "proxy/worker.h"
 
 #include <errno.h>
-#include <ifaddrs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -195,24 +195,6 @@ static void on_watch(uv_timer_t *timer)
 
 /* ---- starting ---- */
 
-static int find_interfaces(struct prefix_set *set)
-{
-	struct ifaddrs *all;
-	struct endpoint e;
-	int r = 0;
-
-	prefix_set_init(set);
-	if (getifaddrs(&all) < 0)
-		return -errno;
-	for (struct ifaddrs *i = all; i && r == 0; i = i->ifa_next)
-		if (i->ifa_addr && endpoint_from_sockaddr(i->ifa_addr, &e) == 0 &&
-		    !addr_is_private(&e.addr))
-			r = prefix_set_add_addr(set, &e.addr);
-	freeifaddrs(all);
-	prefix_set_seal(set);
-	return r;
-}
-
 static int start_listeners(struct server *server)
 {
 	server->listeners = calloc(server->conf->n_listeners, sizeof(*server->listeners));
@@ -249,7 +231,7 @@ static int start_shared(struct server *server)
 		strcpy(server->hostname, "localhost");
 	if ((r = memory_new(&server->memory)) < 0 ||
 	    (r = conf_load_hosted(conf, server->memory, stderr)) < 0 ||
-	    (r = find_interfaces(&server->interfaces)) < 0 ||
+	    (r = interfaces_global(&server->interfaces)) < 0 ||
 	    (r = resolver_new(&rc, &server->resolver)) < 0 || (r = start_listeners(server)) < 0)
 		return r;
 	if (conf->events_json) {
@@ -260,7 +242,13 @@ static int start_shared(struct server *server)
 			return r;
 		}
 	}
-	return memory_hosted_each(server->memory, keep_domain, server->resolver);
+	r = memory_hosted_each(server->memory, keep_domain, server->resolver);
+	for (struct map_entry *e = NULL; r == 0 && (e = map_next(&conf->policy.domains, e));) {
+		char domain[256];
+		snprintf(domain, sizeof(domain), "%.*s", (int)e->key_len, e->key);
+		r = resolver_keep(server->resolver, domain);
+	}
+	return r;
 }
 
 static int start_workers(struct main_thread *m)

@@ -83,7 +83,7 @@ static void test_defaults(void **state)
 	assert_null(c->events_json);
 	assert_int_equal(c->workers, 0);
 	conf_free(c);
-	c = good("listeners: [{mode: tproxy}]");
+	c = good("listeners: [{mode: tproxy}]\nserver_addresses: [203.0.113.25]");
 	l = &c->listeners[0];
 	assert_int_equal(l->source, SOURCE_CLIENT);
 	assert_true(l->backend_original);
@@ -251,6 +251,8 @@ static const struct {
 	{ ONE "events: {json: \"\"}", "f:2:16: events.json: too short or too long" },
 	{ ONE "hosted: [[x]]", "f:2:10: hosted: a list stands here; accepted: a file" },
 	/* listeners */
+	{ "listeners: [{mode: tproxy}]",
+	  "f:1:1: listener smtp: mode: tproxy needs server_addresses; accepted: " },
 	{ "listeners: [{mode: tproxy, backend: 127.0.0.1:25}]",
 	  "f:1:37: listeners.backend: with mode: tproxy the backend is where the client went; "
 	  "accepted: original" },

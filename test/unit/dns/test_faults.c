@@ -104,7 +104,7 @@ static bool answer_transport(struct msg *m, const char *name, uint16_t type, boo
 	/* no EDNS known here (RFC 6891 7) */
 	if (is(name, "formerr"))
 		return fake.edns ? rcode(m, FORMERR) : mx(m, name, type, "mx.lab.net");
-	return !is(name, "timeout");
+	return strncmp(name, "timeout", 7) != 0;
 }
 
 static bool answer_alias(struct msg *m, const char *name)
@@ -337,6 +337,8 @@ static void test_failure_forgotten(void **state)
 	(void)state;
 	fake.mode = BAD;
 	assert_string_equal(get("flip.lab.net"), "FAILED");
+	set_time(now + 10000);
+	assert_string_equal(get("flip.lab.net"), "FAILED");
 	fake.mode = GOOD;
 	set_time(now + 9000);
 	assert_string_equal(peek("flip.lab.net"), "FAILED");
@@ -566,6 +568,29 @@ static void test_bounds(void **state)
 	assert_string_equal(peek("plain.lab.net"), PLAIN);
 }
 
+/* Neither questions nor look-ups under way are more than three; the others wait their turn. */
+static void test_in_flight(void **state)
+{
+	static struct answer answers[20];
+	char name[64];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		snprintf(name, sizeof(name), "timeout%zu.lab.net", i);
+		worker_ask(&worker, RESOLVER_DOMAIN, name, &answers[i]);
+	}
+	WAIT_FOR(fake.n_udp > 0);
+	assert_in_range(stats().lookups, 1, 6); /* six: the first ones' time may be over */
+	assert_in_range(stats().in_flight, 1, 3);
+	assert_true(fake.n_udp <= 9);
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		worker_wait(&worker, &answers[i]);
+		assert_int_equal(answers[i].facts->kind, FACTS_FAILED);
+		worker_free_answer(&answers[i]);
+	}
+	assert_int_equal(stats().lookups, ARRAY_SIZE(answers));
+}
+
 /* The end comes while everything is under way. */
 static void test_sudden_end(void **state)
 {
@@ -604,6 +629,7 @@ int main(void)
 		WITH(test_unconfirmed, setup),
 		WITH(test_kept, setup),
 		WITH(test_bounds, setup_small),
+		WITH(test_in_flight, setup_small),
 		WITH(test_sudden_end, setup),
 		WITH(test_sudden_end, setup_small),
 	};

@@ -54,6 +54,13 @@ static void cname_loop(struct msg *m)
 	msg_name(m, MSG_ANSWER, NAME, WIRE_CNAME, 100, "b.lab.net");
 	msg_name(m, MSG_ANSWER, "b.lab.net", WIRE_CNAME, 100, NAME);
 }
+static void cname_beside(struct msg *m)
+{
+	ask(m, 0, WIRE_MX);
+	msg_name(m, MSG_ANSWER, NAME, WIRE_CNAME, 100, "b.lab.net");
+	msg_mx(m, NAME, 300, 10, "mx.filter.net");
+	msg_mx(m, "b.lab.net", 300, 10, "not.asked.for");
+}
 static void cname_dangling(struct msg *m)
 {
 	ask(m, 0, WIRE_MX);
@@ -206,7 +213,7 @@ static void mx_pointer_self(struct msg *m)
 static void mx_pointer_forward(struct msg *m)
 {
 	ask(m, 0, WIRE_MX);
-	msg_raw(m, MSG_ANSWER, NAME, WIRE_MX, 1, 300, "\0\12\300\70", 4);
+	msg_raw(m, MSG_ANSWER, NAME, WIRE_MX, 1, 300, "\0\12\300\64", 4);
 	msg_mx(m, NAME, 300, 10, "mx.filter.net");
 }
 static void mx_odd_bytes(struct msg *m)
@@ -231,6 +238,7 @@ static const struct row rows[] = {
 	{ "null mx", mx_aa, WIRE_MX, DNS_OK, 300, NULL, "0:", .aa = true },
 	{ "chain", mx_cname, WIRE_MX, DNS_OK, 100, "c.lab.net", "10:mx.filter.net" },
 	{ "chain loop", cname_loop, WIRE_MX, DNS_FAILED, 0, NULL, "" },
+	{ "cname beside records", cname_beside, WIRE_MX, DNS_OK, 300, NULL, "10:mx.filter.net" },
 	{ "chain dangling", cname_dangling, WIRE_MX, DNS_NODATA, 100, "b.other.net", "",
 	  .dangling = true },
 	{ "chain, referral", cname_referral, WIRE_MX, DNS_NODATA, 100, "b.other.net", "",

@@ -722,6 +722,32 @@ static void test_alias(void **state)
 	assert_string_equal(d.scanner, "customer.example");
 }
 
+static void test_edges(void **state)
+{
+	struct stage s;
+
+	/* Never confirmed is not "confirmed when the clock began". */
+	stage_set(&s, D_CONFIGURED, C_STRANGER, ACTION_REJECT, R_NONE);
+	s.f.now_ms = 1000;
+	s.dns.fetched_ms = 500;
+	s.dns.confirmed_ms = -1;
+	assert_int_equal(stage_decide(&s).restraint, RESTRAINT_UNCONFIRMED);
+
+	/* One family of an MX host's addresses is not known: the client may be among them. */
+	stage_set(&s, D_CONFIGURED, C_STRANGER, ACTION_REJECT, R_NONE);
+	s.hosts[0].incomplete = true;
+	assert_int_equal(stage_decide(&s).reason, REASON_DNS_FAILURE);
+
+	/* The default PTR egress of a configured scanner: only when its row has no egress. */
+	stage_set(&s, D_CONFIGURED, C_PTR, ACTION_REJECT, R_NONE);
+	s.name = "n3.acme.example";
+	assert_int_equal(stage_decide(&s).reason, REASON_NOT_EGRESS);
+	world.acme.egress_default_ptr = true;
+	s.f.names = NULL;
+	assert_int_equal(stage_decide(&s).reason, REASON_PTR);
+	world.acme.egress_default_ptr = false;
+}
+
 static void test_stricter(void **state)
 {
 	struct decision pass = { .action = ACTION_PASS },
@@ -744,6 +770,7 @@ int main(void)
 		cmocka_unit_test(test_whose_action),   cmocka_unit_test(test_unknown_domain),
 		cmocka_unit_test(test_certain),        cmocka_unit_test(test_allow_ptr),
 		cmocka_unit_test(test_alias),          cmocka_unit_test(test_stricter),
+		cmocka_unit_test(test_edges),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
