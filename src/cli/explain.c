@@ -238,7 +238,7 @@ static void print_json(struct explain *x, struct decide_facts *f, const struct d
 		.client = { .addr = x->client },
 		.server = { .addr = x->server },
 		.door = d->door,
-		.door_known = f->dns != NULL,
+		.door_known = d->door_known,
 		.grade = d->grade,
 		.finding = d->finding,
 		.action = d->action,
@@ -322,6 +322,16 @@ static int explain_rcpt(struct explain *x, const char *text)
 		}
 	}
 	return r;
+}
+
+/* Without a file: everything by default, for a mail server at this address. */
+static int conf_defaults(const struct addr *server, struct conf **ret_conf)
+{
+	char address[ADDR_STRLEN], text[128];
+
+	snprintf(text, sizeof(text), "listeners: [{mode: tproxy}]\nserver_addresses: [\"%s\"]\n",
+		 addr_format(server, address));
+	return conf_load_text("defaults", sv_from(text), stderr, ret_conf);
 }
 
 static const struct listener_conf *find_listener(const struct conf *c, const char *name)
@@ -431,9 +441,7 @@ int cli_explain(int argc, char **argv)
 	if (parse_address("--client", a.client, &x.client) < 0 ||
 	    parse_address("--server", a.server, &x.server) < 0)
 		return CLI_USAGE;
-	if (a.file ? conf_load(a.file, stderr, &conf) < 0
-		   : conf_load_text("defaults", SV("listeners: [{mode: tproxy}]"), stderr, &conf) <
-			     0)
+	if ((a.file ? conf_load(a.file, stderr, &conf) : conf_defaults(&x.server, &conf)) < 0)
 		return CLI_CONFIG;
 	x.conf = conf;
 	x.listener = find_listener(conf, a.listener);

@@ -9,6 +9,9 @@
 
 enum {
 	EDNS_SIZE = 1232, /* fits an IPv6 packet of minimal MTU: no fragments */
+	/* A thousand answers may come while we are busy with the first. The kernel gives less
+	 * when net.core.rmem_max is less; what is lost then is asked again. */
+	RECEIVE_BUFFER = 4 << 20,
 	MAX_HOPS = 8,
 	SERVER_TEXT = ADDR_STRLEN + 8 + 1,
 };
@@ -337,12 +340,13 @@ static int channel_init_ares(struct channel *c, const struct channel_conf *conf)
 		.timeout = conf->timeout_ms,
 		.tries = conf->tries,
 		.ednspsz = EDNS_SIZE,
+		.socket_receive_buffer_size = RECEIVE_BUFFER,
 		.lookups = lookups,
 		.sock_state_cb = socket_state,
 		.sock_state_cb_data = c,
 	};
 	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_EDNSPSZ |
-		   ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
+		   ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_SOCK_RCVBUF;
 	int r;
 
 	if (conf->authoritative)

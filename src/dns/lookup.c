@@ -199,7 +199,7 @@ static size_t mx_set(const struct wire_answer *a, const struct wire_record **out
 
 static void ask_hosts(struct lookup *l, const struct wire_answer *a)
 {
-	const struct wire_record *set[WIRE_MAX_RECORDS];
+	const struct wire_record *set[WIRE_MAX_RECORDS] = { NULL };
 	size_t n = mx_set(a, set);
 
 	if (n == 0) {

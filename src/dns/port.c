@@ -63,11 +63,14 @@ void port_answer(struct resolver_request *req, const void *value)
 
 static void query_detach(struct resolver_port *p, struct resolver_query *q)
 {
+	struct resolver_request *req = q->request;
+
+	INVARIANT(req);
 	*(q->prev ? &q->prev->next : &p->open) = q->next;
 	if (q->next)
 		q->next->prev = q->prev;
 	q->next = q->prev = NULL;
-	q->request->query = NULL;
+	req->query = NULL;
 	q->request = NULL;
 }
 

@@ -28,7 +28,8 @@ static void on_keep(struct resolver *r, struct resolver_request *req)
 	free(req);
 }
 
-static void on_closed_stop(struct resolver *r)
+/* Drops all that is under way, and lets the loop end. */
+static void stop(struct resolver *r)
 {
 	channel_free(r->channel);
 	tasks_abort(r);
@@ -41,12 +42,12 @@ static void on_async(uv_async_t *async)
 	struct resolver *r = async->data;
 	struct request_queue batch;
 	struct resolver_request *req;
-	bool stop;
+	bool ends;
 
 	pthread_mutex_lock(&r->lock);
 	batch = r->inbox;
 	r->inbox = (struct request_queue) { 0 };
-	stop = r->stop;
+	ends = r->stop;
 	pthread_mutex_unlock(&r->lock);
 	while ((req = request_queue_take(&batch))) {
 		if (!req->port)
@@ -54,8 +55,8 @@ static void on_async(uv_async_t *async)
 		else
 			tasks_ask(r, req);
 	}
-	if (stop) {
-		on_closed_stop(r);
+	if (ends) {
+		stop(r);
 		return;
 	}
 	tasks_pump(r);
@@ -136,6 +137,13 @@ static int init_tables(struct resolver *r)
 	return res;
 }
 
+/* Ends the loop of a resolver that has no thread. */
+static void deinit_loop(struct resolver *r)
+{
+	run(r);
+	INVARIANT(uv_loop_close(&r->loop) == 0);
+}
+
 static int init_loop(struct resolver *r, const struct resolver_conf *conf)
 {
 	struct channel_conf channel = {
@@ -150,16 +158,19 @@ static int init_loop(struct resolver *r, const struct resolver_conf *conf)
 	if (res < 0)
 		return res;
 	res = channel_new(&r->loop, &channel, &r->channel);
+	if (res == 0) {
+		res = uv_async_init(&r->loop, &r->async, on_async);
+		if (res < 0)
+			channel_free(r->channel);
+	}
 	if (res < 0) {
-		uv_loop_close(&r->loop);
+		deinit_loop(r);
 		return res;
 	}
-	res = uv_async_init(&r->loop, &r->async, on_async);
-	INVARIANT(res == 0 || r->channel);
 	uv_timer_init(&r->loop, &r->tick);
 	uv_timer_start(&r->tick, on_tick, TICK_MS, TICK_MS);
 	r->async.data = r->tick.data = r;
-	return res;
+	return 0;
 }
 
 /* Signals are for the program's other threads. */
@@ -215,9 +226,8 @@ int resolver_new(const struct resolver_conf *conf, struct resolver **ret_resolve
 	}
 	res = start_thread(r);
 	if (res < 0) {
-		on_closed_stop(r);
-		run(r);
-		uv_loop_close(&r->loop);
+		stop(r);
+		deinit_loop(r);
 		resolver_deinit(r);
 		return res;
 	}

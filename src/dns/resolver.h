@@ -44,7 +44,7 @@ struct resolver_query;
  */
 typedef void (*resolver_answer_fn)(struct resolver_query *query, const void *result);
 
-struct resolver_query { /* embedded by the owner */
+struct resolver_query { /* embedded by the owner; zero before the first use */
 	resolver_answer_fn answer;
 	void *user;
 	/* private */

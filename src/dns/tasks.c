@@ -4,7 +4,10 @@
 
 #include <stdlib.h>
 
-enum { MAX_CONFIRMING = 64 }; /* each has a socket of its own */
+enum {
+	MAX_CONFIRMING = 64,  /* each has a socket of its own */
+	MAX_REFRESHING = 100, /* questions: as many answers surely fit a socket's usual buffer */
+};
 
 static void list_add(struct task_list *l, struct task *t)
 {
@@ -179,11 +182,12 @@ static bool has_room(const struct resolver *r, size_t max)
 
 static void refresh_ready(struct resolver *r)
 {
+	/* half of the room is always left to those that somebody waits for */
+	size_t max = min_size((r->conf.max_in_flight + 1) / 2, MAX_REFRESHING);
 	struct door *d;
 	struct task *t;
 
-	/* half of the room is always left to those that somebody waits for */
-	while (r->ready_first && has_room(r, (r->conf.max_in_flight + 1) / 2)) {
+	while (r->ready_first && has_room(r, max)) {
 		d = doors_next_ready(r);
 		if (d->tasks[RESOLVER_DOMAIN])
 			continue;

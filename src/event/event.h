@@ -20,7 +20,7 @@ struct event_rcpt {
 	char helo[EVENT_TEXT_MAX];
 	char rcpt_domain[EVENT_TEXT_MAX];
 	enum door_kind door;
-	bool door_known;       /* false: never looked at (trusted, authenticated, not hosted) */
+	bool door_known;       /* false: nobody had to look at it */
 	const char *door_name; /* static: "mx" "apex" "www" "mail" "smtp" "other" "none" */
 	enum grade grade;
 	enum finding finding;

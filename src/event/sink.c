@@ -1,9 +1,13 @@
 /*
- * The sink of event/event.h: workers hang copies of their events on a list, one thread makes lines
- * of them and writes them in batches. The list is bounded by the memory it holds.
+ * The sink of event/event.h: workers add their lines to one buffer, a thread writes it out.
+ *
+ * The thread is woken by the first line and then lets more come together for a moment: a wake-up
+ * and a write for each event would cost more than the event. The buffer is bounded; with the disk
+ * stuck, lines are dropped and counted.
  */
 #include "event/event.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "event/json.h"
@@ -14,16 +18,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#define QUEUE_MAX (8 * 1024 * 1024)
-#define BATCH_MAX (256 * 1024)
-
-struct item {
-	struct item *next;
-	char *note; /* its JSON; NULL: rcpt */
-	struct event_rcpt rcpt[];
-};
+#define QUEUE_MAX  (8 * 1024 * 1024)
+#define GATHER_MS  50
+#define GATHER_MAX (256 * 1024) /* written at once when as much has come together */
 
 struct event_sink {
 	char *path; /* NULL: standard output */
@@ -32,15 +32,14 @@ struct event_sink {
 
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	struct item *first, **last;
-	size_t queued; /* octets */
+	struct buf queue; /* whole lines */
+	size_t queued;    /* how many */
+	bool idle;        /* the writer waits for the first line */
 	bool stopping;
 
 	atomic_uint_fast64_t dropped;
 
 	/* of the writer thread */
-	char *batch;
-	size_t batch_len, batch_events;
 	bool torn; /* the file may end in half a line */
 	int64_t complained_ms, looked_ms;
 	uint64_t failures;
@@ -106,80 +105,77 @@ static int write_all(int fd, const char *p, size_t n)
 	return 0;
 }
 
-static void batch_write(struct event_sink *s)
+static void write_lines(struct event_sink *s, const struct buf *lines, size_t n)
 {
+	struct sv all = buf_view(lines);
 	int r = 0;
 
-	if (s->batch_len == 0)
-		return;
 	follow_rotation(s);
 	if (s->torn)
 		r = write_all(s->fd, "\n", 1);
 	if (r == 0)
-		r = s->fd < 0 ? -EBADF : write_all(s->fd, s->batch, s->batch_len);
+		r = s->fd < 0 ? -EBADF : write_all(s->fd, all.p, all.n);
 	s->torn = r < 0;
 	if (r < 0) {
-		atomic_fetch_add(&s->dropped, s->batch_events);
+		atomic_fetch_add(&s->dropped, n);
 		complain(s, -r);
 	}
-	s->batch_len = s->batch_events = 0;
 }
 
-static void batch_add(struct event_sink *s, const char *json)
+/* Until lines have come together, or the sink ends; under the lock. */
+static void gather(struct event_sink *s)
 {
-	size_t n = json ? strlen(json) : 0;
+	struct timespec until;
 
-	if (n == 0 || n + 1 > BATCH_MAX) {
-		atomic_fetch_add(&s->dropped, 1);
-		return;
-	}
-	if (s->batch_len + n + 1 > BATCH_MAX)
-		batch_write(s);
-	memcpy(s->batch + s->batch_len, json, n);
-	s->batch[s->batch_len + n] = '\n';
-	s->batch_len += n + 1;
-	s->batch_events++;
-}
-
-static size_t item_size(const struct item *item)
-{
-	return sizeof(*item) + (item->note ? strlen(item->note) : sizeof(item->rcpt[0]));
-}
-
-/* Everything that is queued, or NULL: the sink ends. */
-static struct item *take_all(struct event_sink *s)
-{
-	struct item *items;
-
-	pthread_mutex_lock(&s->lock);
-	while (!s->first && !s->stopping)
+	s->idle = true;
+	while (buf_len(&s->queue) == 0 && !s->stopping)
 		pthread_cond_wait(&s->wake, &s->lock);
-	items = s->first;
-	s->first = NULL;
-	s->last = &s->first;
-	s->queued = 0;
-	pthread_mutex_unlock(&s->lock);
-	return items;
+	s->idle = false;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += GATHER_MS * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_nsec -= 1000000000L;
+		until.tv_sec++;
+	}
+	while (buf_len(&s->queue) < GATHER_MAX && !s->stopping)
+		if (pthread_cond_timedwait(&s->wake, &s->lock, &until) == ETIMEDOUT)
+			break;
 }
 
 static void *writer(void *arg)
 {
 	struct event_sink *s = arg;
-	struct item *items;
+	bool stopping = false;
 
-	while ((items = take_all(s))) {
-		while (items) {
-			struct item *next = items->next;
-			char *json = items->note ? items->note : event_rcpt_json(items->rcpt);
+	while (!stopping) {
+		struct buf lines;
+		size_t n;
 
-			batch_add(s, json);
-			free(json);
-			free(items);
-			items = next;
-		}
-		batch_write(s);
+		pthread_mutex_lock(&s->lock);
+		gather(s);
+		lines = s->queue;
+		n = s->queued;
+		buf_init(&s->queue, QUEUE_MAX);
+		s->queued = 0;
+		stopping = s->stopping;
+		pthread_mutex_unlock(&s->lock);
+
+		if (n > 0)
+			write_lines(s, &lines, n);
+		buf_deinit(&lines);
 	}
 	return NULL;
+}
+
+static void init_locks(struct event_sink *s)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->wake, &attr);
+	pthread_condattr_destroy(&attr);
 }
 
 int event_sink_new(const char *path, struct event_sink **ret_sink)
@@ -191,18 +187,16 @@ int event_sink_new(const char *path, struct event_sink **ret_sink)
 	if (!s)
 		return -ENOMEM;
 	s->fd = -1;
-	s->last = &s->first;
-	s->batch = malloc(BATCH_MAX);
+	buf_init(&s->queue, QUEUE_MAX);
 	s->path = standard ? NULL : strdup(path);
-	if (!s->batch || (!standard && !s->path))
+	if (!standard && !s->path)
 		goto fail;
 	s->fd = standard ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3) : open_file(path);
 	if (s->fd < 0) {
 		r = standard ? -errno : s->fd;
 		goto fail;
 	}
-	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->wake, NULL);
+	init_locks(s);
 	r = -pthread_create(&s->thread, NULL, writer, s);
 	if (r == 0) {
 		*ret_sink = s;
@@ -212,7 +206,6 @@ int event_sink_new(const char *path, struct event_sink **ret_sink)
 	pthread_mutex_destroy(&s->lock);
 	close(s->fd);
 fail:
-	free(s->batch);
 	free(s->path);
 	free(s);
 	return r;
@@ -231,67 +224,44 @@ void event_sink_free(struct event_sink *s)
 	pthread_mutex_destroy(&s->lock);
 	if (s->fd >= 0)
 		close(s->fd);
-	free(s->batch);
+	buf_deinit(&s->queue);
 	free(s->path);
 	free(s);
 }
 
-/* item may be NULL: no memory. */
-static void queue(struct event_sink *s, struct item *item)
+static void queue(struct event_sink *s, const char *line, size_t n)
 {
-	bool full;
+	bool wake = false;
 
-	if (!item) {
-		atomic_fetch_add(&s->dropped, 1);
-		return;
-	}
 	pthread_mutex_lock(&s->lock);
-	full = s->queued + item_size(item) > QUEUE_MAX;
-	if (!full) {
-		s->queued += item_size(item);
-		if (!s->first)
-			pthread_cond_signal(&s->wake);
-		*s->last = item;
-		s->last = &item->next;
+	size_t before = buf_len(&s->queue);
+	int r = buf_add(&s->queue, line, n);
+	if (r == 0) {
+		s->queued++;
+		wake = s->idle || (before < GATHER_MAX && before + n >= GATHER_MAX);
+		s->idle = false;
 	}
 	pthread_mutex_unlock(&s->lock);
-	if (full) {
+	if (wake)
+		pthread_cond_signal(&s->wake);
+	if (r < 0)
 		atomic_fetch_add(&s->dropped, 1);
-		free(item->note);
-		free(item);
-	}
 }
 
 void event_emit_rcpt(struct event_sink *s, const struct event_rcpt *e)
 {
-	struct item *item;
+	char line[EVENT_JSON_MAX];
 
-	if (!s)
-		return;
-	item = malloc(sizeof(*item) + sizeof(*e));
-	if (item) {
-		item->next = NULL;
-		item->note = NULL;
-		item->rcpt[0] = *e;
-	}
-	queue(s, item);
+	if (s)
+		queue(s, line, event_rcpt_line(e, line));
 }
 
 void event_emit_note(struct event_sink *s, const char *kind, const char *text)
 {
-	struct item *item;
+	char line[EVENT_JSON_MAX];
 
-	if (!s)
-		return;
-	item = calloc(1, sizeof(*item));
-	if (item) {
-		item->note = event_note_json(clock_wall_ms(), kind, text);
-		if (!item->note) {
-			free(item);
-			item = NULL;
-		}
-	}
-	queue(s, item);
+	if (s)
+		queue(s, line, event_note_line(clock_wall_ms(), kind, text, line));
 }
 
 uint64_t event_dropped(const struct event_sink *s)

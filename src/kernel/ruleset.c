@@ -13,6 +13,9 @@
  *
  * socket wildcard 0: a listener bound to any address takes no part in "is there a transparent
  * socket"; otherwise another program's transparent wildcard listener would catch everything.
+ *
+ * Protocols are numbers (1 ICMP, 6 TCP, 58 ICMPv6): nft looks names up in /etc/protocols, which a
+ * small installation doesn't have.
  */
 #include "kernel/ruleset.h"
 
@@ -199,7 +202,7 @@ static int write_steering(const struct ruleset_family *f, bool v4, struct buf *o
 			       MARK_STEERED);
 	if (e >= 0)
 		e = buf_printf(out,
-			       "\t\tct mark & 0x%x == 0x%x ct direction original meta l4proto tcp "
+			       "\t\tct mark & 0x%x == 0x%x ct direction original meta l4proto 6 "
 			       "%s daddr @servers%s tproxy %s to %s "
 			       "meta mark set meta mark & 0x%08x | 0x%x accept\n",
 			       MARK_MASK, MARK_STEERED, w->ip, w->suffix, w->ip,
@@ -215,14 +218,13 @@ static int write_steering(const struct ruleset_family *f, bool v4, struct buf *o
 
 static int write_prerouting(const struct ruleset *r, struct buf *out)
 {
-	int e = buf_printf(
-		out,
-		"\tchain prerouting {\n"
-		"\t\ttype filter hook prerouting priority -90; policy accept;\n"
-		"\t\tiif \"lo\" return\n"
-		"\t\tmeta l4proto { tcp, icmp, ipv6-icmp } socket wildcard 0 socket transparent 1 "
-		"meta mark set meta mark & 0x%08x | 0x%x accept\n",
-		~MARK_MASK, MARK_LOCAL);
+	int e = buf_printf(out,
+			   "\tchain prerouting {\n"
+			   "\t\ttype filter hook prerouting priority -90; policy accept;\n"
+			   "\t\tiif \"lo\" return\n"
+			   "\t\tmeta l4proto { 1, 6, 58 } socket wildcard 0 socket transparent 1 "
+			   "meta mark set meta mark & 0x%08x | 0x%x accept\n",
+			   ~MARK_MASK, MARK_LOCAL);
 	if (e >= 0)
 		e = write_steering(&r->v4, true, out);
 	if (e >= 0)

@@ -246,6 +246,7 @@ static void describe_door(struct judging *j)
 	size_t n;
 
 	door_look(f, &j->door);
+	j->d.door_known = true;
 	j->d.door = j->door.kind;
 	j->d.grade = j->door.grade;
 	if (j->door.best < 0)

@@ -44,6 +44,7 @@ struct decide_facts {
 #define DECISION_NAME_MAX 256
 
 struct decision {
+	bool door_known; /* false: nobody had to look at the door; door, grade say nothing */
 	enum door_kind door;
 	enum grade grade;
 	enum finding finding;

@@ -307,8 +307,7 @@ static void fill_event(const struct judgement *j, int message_reply, uint64_t oc
 		.client = s->peer,
 		.server = s->server,
 		.door = d->door,
-		.door_known = d->reason != REASON_AUTHENTICATED && d->reason != REASON_TRUSTED &&
-			      d->reason != REASON_POSTMASTER && d->reason != REASON_LITERAL,
+		.door_known = d->door_known,
 		.door_name = d->door == DOOR_SELF || d->door == DOOR_BACKUP ? "mx" : "none",
 		.grade = d->grade,
 		.finding = d->finding,
@@ -363,13 +362,17 @@ static void on_names(struct resolver_query *query, const void *result)
 	free(n);
 }
 
-static void emit(struct worker_shared *w, const struct event_rcpt *e)
+static void emit(struct worker_shared *w, struct event_rcpt *e)
 {
 	struct server *server = w->server;
 
-	if (!server->events)
-		return;
 	if (e->finding == FINDING_DIRECT && !w->draining) {
+		const struct door_names *names = resolver_peek_names(w->port, e->rcpt_domain);
+		if (names) {
+			e->door_name = name_of_door(names, &e->server.addr);
+			event_emit_rcpt(server->events, e);
+			return;
+		}
 		struct named_event *n = malloc(sizeof(*n));
 		if (n) {
 			*n = (struct named_event) {
@@ -412,8 +415,10 @@ void judge_rcpt_end(struct dialog *d, struct dialog_rcpt *rcpt, int code, uint64
 			s->accepted++;
 			learn(j);
 		}
-		fill_event(j, code, octets, &e);
-		emit(s->worker, &e);
+		if (s->worker->server->events) {
+			fill_event(j, code, octets, &e);
+			emit(s->worker, &e);
+		}
 	}
 	judgement_free(j);
 }

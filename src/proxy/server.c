@@ -22,6 +22,7 @@
 
 #define EXIT_CONF        78
 #define WORKERS_MAX      64
+#define TARPIT_MAX       5000
 #define DRAIN_MS         30000
 #define PROBE_TIMEOUT_MS 3000
 #define WATCH_MS         5000
@@ -251,6 +252,17 @@ static int start_shared(struct server *server)
 	return r;
 }
 
+/* For each worker. At most a quarter of all descriptors drip: refused clients, however many, must
+ * not keep others out. */
+static size_t tarpit_share(int workers)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 0;
+	return min_size(TARPIT_MAX, (size_t)limit.rlim_cur / 4 / (size_t)workers);
+}
+
 static int start_workers(struct main_thread *m)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -260,6 +272,7 @@ static int start_workers(struct main_thread *m)
 		n = 1;
 	if (n > WORKERS_MAX)
 		n = WORKERS_MAX;
+	m->server.tarpit_max = tarpit_share(n);
 	for (int i = 0; i < n; i++) {
 		int r = worker_new(&m->server, i, &m->workers[i]);
 		if (r < 0)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,48 +12,69 @@
 #define IPV6_TRANSPARENT 75
 #endif
 
-/* The client's address as ours; the port is found at connect(), so that many clients' sessions
- * don't use up one address's ports. */
-static int bind_as_client(int fd, int family, const struct addr *client)
+#define PORT_FIRST 16384
+#define PORT_TRIES 16
+
+static int set_option(int fd, int level, int option)
 {
-	struct endpoint from = { .addr = *client };
-	struct sockaddr_storage sa;
-	socklen_t len = endpoint_to_sockaddr(&from, false, &sa);
 	int one = 1;
 
-	if (family == AF_INET) {
-		if (setsockopt(fd, SOL_IP, IP_TRANSPARENT, &one, sizeof(one)) < 0)
-			return -errno;
-	} else if (setsockopt(fd, SOL_IPV6, IPV6_TRANSPARENT, &one, sizeof(one)) < 0) {
-		return -errno;
-	}
-	if (setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one)) < 0)
-		return -errno;
-	if (bind(fd, (struct sockaddr *)&sa, len) < 0)
-		return -errno;
-	return 0;
+	return setsockopt(fd, level, option, &one, sizeof(one)) < 0 ? -errno : 0;
 }
 
-int upstream_connect(const struct endpoint *backend, enum listener_source source, bool mark,
-		     const struct endpoint *client, int *ret_fd)
+/* Any port but the client's own, differing from session to session. */
+static uint16_t choose_port(uint16_t not_this)
+{
+	static _Thread_local uint32_t state;
+
+	if (state == 0 && getrandom(&state, sizeof(state), 0) != sizeof(state))
+		state = (uint32_t)getpid();
+	for (;;) {
+		state = state * 1664525u + 1013904223u; /* Numerical Recipes' generator */
+		uint16_t port = (uint16_t)(PORT_FIRST + (state >> 8) % (65536 - PORT_FIRST));
+		if (port != not_this)
+			return port;
+	}
+}
+
+/*
+ * The client's address as ours. On the mail server's own host (steered) both connections have the
+ * same addresses and port 25, so the port must not be the client's: the kernel would take them for
+ * one connection. Else the kernel finds one at connect().
+ */
+static int bind_as_client(int fd, int family, const struct endpoint *client, bool steered)
+{
+	struct endpoint from = { .addr = client->addr };
+	struct sockaddr_storage sa;
+	int r = family == AF_INET ? set_option(fd, SOL_IP, IP_TRANSPARENT)
+				  : set_option(fd, SOL_IPV6, IPV6_TRANSPARENT);
+
+	if (r == 0)
+		r = steered ? set_option(fd, SOL_SOCKET, SO_REUSEADDR)
+			    : set_option(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT);
+	if (r < 0)
+		return r;
+	if (steered)
+		from.port = choose_port(client->port);
+	socklen_t len = endpoint_to_sockaddr(&from, false, &sa);
+	return bind(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
+}
+
+static int connect_once(const struct endpoint *backend, enum listener_source source, bool steered,
+			const struct endpoint *client, int *ret_fd)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = endpoint_to_sockaddr(backend, false, &sa);
-	int family = sa.ss_family;
+	uint32_t mark = MARK_UPSTREAM;
 	int r = 0;
 
-	if (source == SOURCE_CLIENT && addr_is_v4(&client->addr) != (family == AF_INET))
-		return -EAFNOSUPPORT;
-	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	if (mark) {
-		uint32_t value = MARK_UPSTREAM;
-		if (setsockopt(fd, SOL_SOCKET, SO_MARK, &value, sizeof(value)) < 0)
-			r = -errno;
-	}
+	if (steered && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0)
+		r = -errno;
 	if (r == 0 && source == SOURCE_CLIENT)
-		r = bind_as_client(fd, family, &client->addr);
+		r = bind_as_client(fd, sa.ss_family, client, steered);
 	if (r == 0 && connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
 		r = -errno;
 	if (r < 0) {
@@ -61,6 +83,19 @@ int upstream_connect(const struct endpoint *backend, enum listener_source source
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+int upstream_connect(const struct endpoint *backend, enum listener_source source, bool steered,
+		     const struct endpoint *client, int *ret_fd)
+{
+	int r = -EADDRNOTAVAIL;
+
+	if (source == SOURCE_CLIENT && addr_is_v4(&client->addr) != addr_is_v4(&backend->addr))
+		return -EAFNOSUPPORT;
+	/* the chosen port may be taken */
+	for (int i = 0; i < PORT_TRIES && (r == -EADDRNOTAVAIL || r == -EADDRINUSE); i++)
+		r = connect_once(backend, source, steered, client, ret_fd);
+	return r;
 }
 
 int upstream_result(int fd)

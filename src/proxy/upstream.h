@@ -6,11 +6,11 @@
 
 /*
  * A non-blocking socket whose connect() is under way or done. With SOURCE_CLIENT it comes from the
- * client's address (IP_TRANSPARENT, its port chosen by the kernel), and carries the mark of our own
- * traffic. -errno: EAFNOSUPPORT when client and backend are of different families; EPERM without
- * the capability.
+ * client's address (IP_TRANSPARENT), from another port than the client's. steered: client came by
+ * the kernel's rules, and the socket carries the mark of our own traffic. -errno: EAFNOSUPPORT when
+ * client and backend are of different families; EPERM without the capability.
  */
-int upstream_connect(const struct endpoint *backend, enum listener_source source, bool mark,
+int upstream_connect(const struct endpoint *backend, enum listener_source source, bool steered,
 		     const struct endpoint *client, int *ret_fd);
 
 /* 0, or -errno of a connect() that was under way. */

@@ -17,7 +17,6 @@
 
 #define BACKLOG        4096
 #define ACCEPT_AT_ONCE 64
-#define TARPIT_MAX     5000
 
 struct door_socket { /* one listening socket */
 	uv_poll_t poll;
@@ -308,7 +307,7 @@ static int worker_init(struct worker *w)
 	if ((r = uv_async_init(loop, &w->drain, on_drain)) < 0 ||
 	    (r = uv_timer_init(loop, &w->tick)) < 0 ||
 	    (r = uv_timer_start(&w->tick, on_tick, 1000, 1000)) < 0 ||
-	    (r = tarpit_new(TARPIT_MAX, &w->shared.tarpit)) < 0 ||
+	    (r = tarpit_new(w->shared.server->tarpit_max, &w->shared.tarpit)) < 0 ||
 	    (r = resolver_port_new(w->shared.server->resolver, loop, &w->shared.port)) < 0)
 		return r;
 	return open_sockets(w);

@@ -37,6 +37,7 @@ struct server {
 	struct event_sink *events;
 	struct listener *listeners; /* conf->n_listeners */
 	struct prefix_set interfaces;
+	size_t tarpit_max; /* clients that one worker drips to */
 	char hostname[256];
 	_Atomic uint64_t sessions_total;
 };
@@ -65,5 +66,5 @@ struct worker_shared {
 	char scratch[WORKER_SCRATCH]; /* what was just read; nobody's after a callback returns */
 };
 
-void worker_session_begun(struct worker_shared *w, struct session *s);
-void worker_session_ended(struct worker_shared *w, struct session *s);
+void worker_session_begun(struct worker_shared *shared, struct session *s);
+void worker_session_ended(struct worker_shared *shared, struct session *s);

@@ -30,7 +30,7 @@ def head(text):
 
 
 def say(text):
-    print(textwrap.fill(" ".join(text.split()), 92), flush=True)
+    print(textwrap.fill(" ".join(text.split()), 92, break_on_hyphens=False), flush=True)
 
 
 def show(lines, code="2"):
@@ -112,10 +112,11 @@ class Demo:
         d = next(d for d in kinds["acme"] if {"", "www", "mail"} <= set(d.backdoors))
         stub = lab.stub()
         print()
-        show(["%-34s MX  %s" % (d.name, ", ".join("%d %s" % mx for mx in stub.look_up(d.name, "MX")))]
-             + ["%-34s A   %s%s" % (n + "." * bool(n) + d.name, a[0], "   <- the mail server, by the back door" * (a[0] == lab.server(4)))
-                for n in ("", "www", "mail", "mx1.acme-filter.net")
-                for a in [stub.look_up(n if n.startswith("mx1") else (n + "." if n else "") + d.name, "A")] if a])
+        rows = ["%-26s MX  %s" % (d.name, ", ".join("%d %s" % mx for mx in stub.look_up(d.name, "MX")))]
+        for host in ("mx1.acme-filter.net", d.name, "www." + d.name, "mail." + d.name):
+            address = stub.look_up(host, "A")[0]
+            rows.append("%-26s A   %-16s%s" % (host, address, "<- the mail server: a back door" if address == lab.server(4) else ""))
+        show(rows)
 
     def worm(self, family=4):
         """Attempts on scanned domains by their guessed names."""
@@ -155,7 +156,8 @@ class Demo:
         n = self.worm_arrived()
         stored = [m for m in lab.log.messages.values() if m.sender.startswith("worm")]
         assert stored and all(mail.base64.b64encode(mail.EICAR) in lab.log.content(m.id) for m in stored[:20])
-        show([re.sub(r" T=.*? from ", " ... from ", m.line) for m in stored[:3]], "33")
+        for m in stored[:3]:
+            show([re.sub(r"^\S+ \S+ \[\d+\] | H=\(\S+\)| P=.* from <[^>]*>", "", m.line)], "33")
         show(["... and so on, past the scanners, virus and all."])
         self.counts.add("without frontdoor", "worm, through the back door", len(worm.attempts), n, len(worm.attempts))
 
@@ -177,11 +179,6 @@ class Demo:
         self.refused()
         self.honest()
         self.explain()
-
-    def deliver_all(self, jobs):
-        """jobs: functions that return (sender, replies, final). → {sender: recipients of it}, replies"""
-        results = mail.in_parallel(lambda job: job(), jobs)
-        return results
 
     def bulk(self, what, should, domains, send, user="info"):
         """One mail to each domain by send(recipients)."""
@@ -254,8 +251,10 @@ class Demo:
     def explain(self):
         bot = self.lab.bots(1)[0]
         print()
-        say("Why? `frontdoor explain --client %s --server %s info@%s`:" % (bot, self.lab.server(4), self.sample))
-        p = self.daemon.explain(bot, self.lab.server(4), "info@" + self.sample)
+        # --heard: explain is a program of its own and hasn't seen the scanner's mail of today.
+        say("Why? `frontdoor explain --heard --client %s --server %s info@%s`:" % (
+            bot, self.lab.server(4), self.sample))
+        p = self.daemon.explain(bot, self.lab.server(4), "--heard", "info@" + self.sample)
         show(p.out.rstrip().splitlines())
         if p.returncode != 0 or self.sample not in p.out:
             self.counts.add("with frontdoor", "explain", 1, 0, 1)

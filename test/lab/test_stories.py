@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 
-from lab import mail, paths
+from lab import dns, mail, paths
 from lab.case import LabCase
 from lab.zones import KINDS
 
@@ -50,10 +50,15 @@ class Stories:
 
     def test_worm_whose_mx_look_up_fails_falls_back_to_the_address(self):
         lab = self.lab
-        d = next(d for d in lab.internet.by_kind["guard"] if "" in d.backdoors)
-        worm = mail.Worm(lab.ns["world"], lab.bots(1), lab.stub(), lab.plan.server, lab.smtp_port, names=("",))
-        worm.run([d.name])
-        self.assertEqual([(a[0], a[1], a[3].code) for a in worm.attempts], [(d.name, d.name, 550)])
+        d = next(d for d in lab.internet.by_kind["guard"][2:] if "" in d.backdoors)
+        broken = dns.Resolver(lab.ns["world"], "%s:%d" % (lab.plan.broken, lab.dns_port))
+        with self.assertRaises(dns.DnsError):
+            broken.mail_hosts(d.name)
+        address = lab.stub().addresses(d.name, 4)[0]
+        self.assertEqual(address, lab.server(4))
+        sender, replies, final = lab.send(lab.bots(1)[0], "info@" + d.name)
+        self.assert_code(replies[0], 550, "5.7.1")
+        self.assert_not_delivered(sender)
 
     def test_mta_with_stale_mx_comes_in_by_the_front_door_on_retry(self):
         lab = self.lab
@@ -287,7 +292,7 @@ c.quit()
 
     def test_z2_transaction_in_progress_outlives_sigterm(self):
         to, sender = "info@" + self.name("self"), mail.token()
-        with self.connect("stranger") as c, self.connect("monitor") as idle:
+        with self.connect("stranger") as c, self.connect("monitor"):
             self.assert_code(c.cmd("MAIL FROM:<%s>" % sender), 250)
             self.assert_code(c.cmd("RCPT TO:<%s>" % to), 250)
             self.assert_code(c.cmd("DATA"), 354)
@@ -385,6 +390,96 @@ class ObserveOnly(LabCase):
         d = self.lab.internet.by_kind["servfail"][0]
         _, replies, final = self.lab.send(self.lab.client("stranger"), "info@" + d.name)
         self.assert_code(final, 250)
+
+
+class Actions(LabCase):
+    """Each action, chosen for a domain."""
+
+    mode = "gateway"
+
+    @classmethod
+    def settings(cls, lab):
+        return {"rows": ["name: %s, action: %s" % (lab.internet.by_kind["acme"][n].name, action)
+                         for action, n in cls.ROWS.items()]}
+
+    ROWS = {"observe": 10, "tag": 11, "defer": 12, "reject": 13, "tarpit": 14}
+
+    @classmethod
+    def set_up(cls):
+        cls.lab.acme.deliver(["info@" + cls.lab.internet.by_kind["acme"][5].name])
+
+    def to(self, action):
+        return "info@" + self.lab.internet.by_kind["acme"][self.ROWS[action]].name
+
+    def event(self, action):
+        name = self.to(action).split("@")[1]
+        return [e for e in self.daemon.events() if e.get("rcpt_domain") == name][-1]
+
+    def test_observe(self):
+        sender, _, final = self.lab.send(self.lab.client("stranger"), self.to("observe"))
+        self.assert_code(final, 250)
+        self.assert_delivered(sender, [self.to("observe")])
+        self.assertEqual((self.event("observe")["finding"], self.event("observe")["action"]), ("direct", "observe"))
+
+    def test_tag(self):
+        for chunking in (False, True):
+            with self.subTest("chunking %s" % chunking):
+                sender = mail.token()
+                content = b"X-Frontdoor: forged\r\n" + mail.message(sender)
+                _, _, final = self.lab.send(self.lab.client("stranger"), self.to("tag"), sender=sender,
+                                            content=content, chunking=chunking)
+                self.assert_code(final, 250)
+                got = self.assert_delivered(sender, [self.to("tag")]).content
+                header, _, rest = got.partition(b"X-Frontdoor: forged\n")
+                self.assertEqual(b"X-Frontdoor: forged\r\n" + rest.replace(b"\n", b"\r\n"), content)
+                self.assertEqual(" ".join(header.decode().split()),
+                                 "X-Frontdoor: direct; client=%s; domain=%s; mx=mx1.acme-filter.net" % (
+                                     self.lab.client("stranger"), self.to("tag").split("@")[1]))
+
+    def test_tag_and_pass_do_not_share_a_message(self):
+        plain = "info@" + self.lab.internet.by_kind["self"][0].name
+        sender, replies, final = self.lab.send(self.lab.client("stranger"), [plain, self.to("tag")])
+        self.assertEqual([r.code for r in replies], [250, 452])
+        self.assert_delivered(sender, [plain])
+
+    def test_defer(self):
+        _, replies, _ = self.lab.send(self.lab.client("stranger"), self.to("defer"))
+        self.assert_code(replies[0], 450, "4.7.1")
+
+    def test_reject(self):
+        _, replies, _ = self.lab.send(self.lab.client("stranger"), self.to("reject"))
+        self.assert_code(replies[0], 550, "5.7.1")
+
+    def test_tarpit(self):
+        with mail.Smtp(self.lab.ns["world"], self.lab.client("stranger"), self.lab.server(4)) as c:
+            c.cmd("MAIL FROM:<a@lab-sender.net>")
+            c.send(b"RCPT TO:<%s>\r\n" % self.to("tarpit").encode())
+            end, got = time.monotonic() + 4, b""
+            while time.monotonic() < end:
+                c.sock.settimeout(max(0.01, end - time.monotonic()))
+                try:
+                    new = c.sock.recv(1000)
+                except OSError:
+                    break
+                self.assertLessEqual(len(new), 2, "in drops, please: %r" % new)
+                got += new
+        self.assertTrue(got and b"550 5.7.1".startswith(got[:9]), got)
+
+
+class Startup(LabCase):
+    """The doors of 5,000 hosted domains are looked up at the start; mail doesn't wait for that."""
+
+    mode = "gateway"
+    quiet = False
+
+    def test_mail_is_judged_while_all_doors_are_looked_up(self):
+        lab = self.lab
+        domains = lab.internet.by_kind["self"][-40:] + lab.internet.by_kind["mystery"][-20:]
+        start = time.monotonic()
+        sent = mail.in_parallel(lambda d: lab.send(lab.client("stranger"), "info@" + d.name), domains, 4)
+        refused = [replies[0].text for _, replies, final in sent if final is None]
+        self.assertEqual(refused, [])
+        self.assertLess(time.monotonic() - start, 5)
 
 
 class LearnedDomains(LabCase):

@@ -2,7 +2,7 @@
 import os
 import unittest
 
-from . import frontdoor, isolate, mail, setup
+from . import frontdoor, isolate, setup
 
 DAEMON = os.environ.get("LAB_DAEMON")
 BREAK = os.environ.get("LAB_BREAK", "")
@@ -14,6 +14,7 @@ class LabCase(unittest.TestCase):
 
     mode = "direct"
     conf = {}
+    quiet = True  # start only when frontdoor has looked up the doors of all hosted domains
     lab = daemon = None
     shared = {}  # what a long story found out, told once for all cases of a class
 
@@ -26,9 +27,17 @@ class LabCase(unittest.TestCase):
         cls.addClassCleanup(cls.lab.close)
         cls.lab.__enter__()
         if cls.mode != "direct":
-            cls.daemon = frontdoor.Frontdoor(cls.lab, DAEMON, break_egress=BREAK == "egress", **cls.conf)
+            cls.daemon = frontdoor.Frontdoor(cls.lab, DAEMON, break_egress=BREAK == "egress",
+                                             **cls.settings(cls.lab))
             cls.lab.started.append(cls.daemon)
+            if cls.quiet:
+                cls.lab.quiet()
         cls.set_up()
+
+    @classmethod
+    def settings(cls, lab):
+        """For frontdoor.configuration()."""
+        return cls.conf
 
     @classmethod
     def set_up(cls):
@@ -70,11 +79,3 @@ class LabCase(unittest.TestCase):
         if self.mode == "listen":
             return self.lab.plan.backend[0]  # the only way there, whatever the client's family
         return self.lab.server(family)
-
-
-def check(fn):
-    """For generated tests."""
-    return lambda self: fn(self)
-
-
-__all__ = ["LabCase", "mail"]

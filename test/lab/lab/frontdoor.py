@@ -2,7 +2,6 @@
 import json
 import os
 import signal
-import subprocess
 
 from . import paths, servers
 
@@ -11,7 +10,7 @@ TPROXY_PORT = 2525
 
 
 def configuration(lab, action="reject", break_egress=False, extra="", hosted=True,
-                  policy=""):
+                  policy="", rows=()):
     """YAML. acme and guard are configured, mystery-scan.com is nobody's: guessed."""
     plan, listen = lab.plan, lab.mode == "listen"
     quoted = lambda items: "[%s]" % ", ".join('"%s"' % i for i in items)
@@ -42,19 +41,18 @@ scanners:
 domains:
   - {{name: {printer_domain}, allow: {printer}}}
   - {{name: {defer_domain}, action: defer}}
-{hosted}tls: {{hide: true}}
+{rows}{hosted}tls: {{hide: true}}
 events: {{json: {events}}}
-control: {control}
 {extra}""".format(
         mode="listen" if listen else "tproxy", bind=quoted(bind), backend=backend,
         server_addresses="server_addresses: " + quoted(plan.server),
         trusted=quoted(plan.monitor), resolver=lab.resolver,
         confirm="off" if lab.loopback else "authoritative", action=action, policy=policy,
+        rows="".join("  - {%s}\n" % row for row in rows),
         acme_mx=acme_mx, guard_egress=guard_egress, printer_domain=printer_domain,
         printer=quoted(plan.printer), defer_domain=lab.defer_domain.name,
         hosted="hosted: [%s]\n" % lab.path("exim", "domains") if hosted else "",
-        events=lab.path("frontdoor", "events.jsonl"),
-        control=lab.path("frontdoor", "control.sock"), extra=extra)
+        events=lab.path("frontdoor", "events.jsonl"), extra=extra)
 
 
 class Frontdoor(servers.Server):
@@ -103,9 +101,3 @@ class Frontdoor(servers.Server):
         except FileNotFoundError:
             return []
 
-
-def exists(program=None):
-    path = program or os.path.join(paths.BUILD, "frontdoor")
-    return os.access(path, os.X_OK) and subprocess.run(
-        [path, "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        stdin=subprocess.DEVNULL).returncode in (0, 64)

@@ -273,6 +273,7 @@ class Scanner:
 
     def stop(self):
         for s in self.sockets:
+            s.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept(), which else keeps the port
             s.close()
 
     def _accept(self, s):

@@ -1,7 +1,7 @@
 """Scripted SMTP sessions: a file is played to a server, and gives a transcript of the replies.
 
     # comment
-    CLIENT who              source address, a name of the address plan; default stranger
+    CLIENT who              source address, a name of the address plan; default one of its own
     C: text                 sends text CRLF with all that is waiting, and reads the replies due
     P: text                 as C, but waits for the next C (pipelining)
     B: text                 a line of the message: sent with the next C, no reply
@@ -56,7 +56,7 @@ def unescape(text):
 class Script:
     def __init__(self, path):
         self.name = re.sub(r".*/|\.smtp$", "", path)
-        self.client, self.diff, self.stored, self.count = "stranger", [], None, 1
+        self.client, self.diff, self.stored, self.count = None, [], None, 1
         self.steps = []
         with open(path, encoding="utf-8") as f:
             for number, line in enumerate(f, 1):

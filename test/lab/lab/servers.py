@@ -129,8 +129,6 @@ server:
 	do-ip6: no
 	qname-minimisation: no
 	infra-host-ttl: 5
-	outgoing-range: 512
-	num-queries-per-thread: 1024
 	ratelimit: 0
 %sremote-control:
 	control-enable: no
@@ -140,19 +138,33 @@ server:
                   env=paths.environment())
 
 
-def bad_nameserver(ns, address, rcode, port=53):
-    """Answers every question with that rcode; a thread of the lab."""
-    with ns:
-        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.bind((address, port))
+class BadNameserver:
+    """Answers every question with the same rcode; a thread of the lab."""
 
-    def serve():
-        while True:
-            query, peer = s.recvfrom(4096)
-            s.sendto(query[:2] + bytes([0x80 | query[2] & 0x79, rcode]) + query[4:6] + bytes(6)
-                     + query[12:_question_end(query)], peer)
+    def __init__(self, ns, address, rcode, port=53):
+        with ns:
+            self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((address, port))
+        self.rcode = rcode
+        threading.Thread(target=self._serve, daemon=True).start()
 
-    threading.Thread(target=serve, daemon=True).start()
+    def stop(self):
+        # A thread that sleeps in recvfrom() would keep the port: shutdown() wakes it.
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.socket.close()
+
+    def _serve(self):
+        try:
+            while True:
+                query, peer = self.socket.recvfrom(4096)
+                if len(query) > 16:
+                    self.socket.sendto(query[:2] + bytes([0x80 | query[2] & 0x79, self.rcode])
+                                       + query[4:6] + bytes(6) + query[12:_question_end(query)], peer)
+        except OSError:
+            pass
 
 
 def _question_end(query):
@@ -287,5 +299,18 @@ class Exim(Server):
                 os.setuid(uid)
 
         super().__init__(ns, "exim", [paths.program("exim4"), "-C", self.conf, "-bdf", "-q1h"],
-                         os.path.join(directory, "exim.log"), lambda: ns.listens(port),
+                         os.path.join(directory, "exim.log"), lambda: ns.listens(port) and self.greets(interfaces[0]),
                          env=env, before=drop)
+
+    def greets(self, address):
+        """Its first answer takes long (a certificate is made); nobody else should wait for it."""
+        with self.ns:
+            s = socket.socket(socket.AF_INET)
+        with s:
+            s.settimeout(30)
+            s.connect((address, self.port))
+            s.recv(1000)
+            s.sendall(b"EHLO lab\r\n")
+            s.recv(4000)
+            s.sendall(b"QUIT\r\n")
+        return True

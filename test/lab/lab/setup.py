@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 
 from . import dns, isolate, mail, net, servers, zones
 from .exim_log import EximLog
@@ -128,9 +129,10 @@ class Lab:
         net_dns = self.ns["dns"]
         nsd_port, port = (5300, 5301) if self.loopback else (53, 53)
         self.started.append(servers.nsd(net_dns, self.path("dns"), self.internet, nsd_port))
-        servers.bad_nameserver(net_dns, self.plan.broken, 2, nsd_port)
-        servers.bad_nameserver(net_dns, self.plan.lame, 5, nsd_port)
+        for address, rcode in ((self.plan.broken, 2), (self.plan.lame, 5)):
+            self.relays.append(servers.BadNameserver(net_dns, address, rcode, nsd_port))
         self.started.append(servers.unbound(net_dns, self.path("dns"), self.internet, port, nsd_port))
+        self.dns_port = nsd_port
         self.resolver = "%s:%d" % (self.plan.unbound, port)
         self.smtp_port = 2525 if self.loopback else 25
         self.exim_port = 2526 if self.loopback and self.mode == "listen" else self.smtp_port
@@ -163,6 +165,19 @@ class Lab:
     @property
     def families(self):
         return (4,) if self.loopback else (4, 6)
+
+    def quiet(self, seconds=30.0):
+        """Waits until nobody asks the resolver any more: frontdoor has looked its doors up."""
+        def asked():
+            with self.ns["dns"], open("/proc/thread-self/net/snmp") as f:
+                rows = [line.split() for line in f if line.startswith("Udp:")]
+            return int(dict(zip(*rows))["InDatagrams"])
+        end, calm, last = time.monotonic() + seconds, 0, asked()
+        while calm < 8 and time.monotonic() < end:
+            time.sleep(0.1)
+            now = asked()
+            calm = calm + 1 if now - last < 20 else 0
+            last = now
 
     def client(self, who, family=4):
         return self.plan.v(who, family)

@@ -66,7 +66,7 @@ static void serve_tcp(struct fake *f, struct msg *m)
 			head[0] = (uint8_t)(size >> 8);
 			head[1] = (uint8_t)size;
 			if (size && send(fd, head, 2, MSG_NOSIGNAL) == 2)
-				size -= (size_t)send(fd, m->b, size, MSG_NOSIGNAL);
+				assert(send(fd, m->b, size, MSG_NOSIGNAL) == (ssize_t)size);
 		}
 	}
 	close(fd);

@@ -1,6 +1,7 @@
 #include "nsd.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +25,11 @@ static const char *find_nsd(void)
 		if (access(programs[i], X_OK) == 0)
 			return programs[i];
 	return NULL;
+}
+
+bool nsd_is_installed(void)
+{
+	return find_nsd();
 }
 
 static int loopback_socket(int type, uint16_t port, struct sockaddr_in *sa)
@@ -137,11 +143,20 @@ int nsd_start(struct nsd *n, const struct nsd_zone *zones)
 
 void nsd_stop(struct nsd *n)
 {
-	char command[128];
+	char path[400];
+	struct dirent *e;
+	DIR *dir;
 
 	kill(n->pid, SIGTERM);
 	waitpid(n->pid, NULL, 0);
-	snprintf(command, sizeof(command), "rm -r '%s'", n->dir);
-	if (system(command) != 0)
-		fprintf(stderr, "%s is left behind\n", n->dir);
+	dir = opendir(n->dir);
+	while (dir && (e = readdir(dir))) {
+		snprintf(path, sizeof(path), "%s/%s", n->dir, e->d_name);
+		if (e->d_name[0] != '.')
+			unlink(path);
+	}
+	if (dir)
+		closedir(dir);
+	if (rmdir(n->dir) < 0)
+		perror(n->dir);
 }

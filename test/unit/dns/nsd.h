@@ -1,6 +1,7 @@
 /* A real authoritative server (NSD), as a child on a loopback port. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -14,6 +15,9 @@ struct nsd_zone {
 	const char *name;
 	const char *text;
 };
+
+/* Is there one here? */
+bool nsd_is_installed(void);
 
 /* 0; -1: there is no nsd here, or it doesn't answer. Zones end with one without a name. */
 int nsd_start(struct nsd *n, const struct nsd_zone *zones);

@@ -104,7 +104,7 @@ static bool answer_transport(struct msg *m, const char *name, uint16_t type, boo
 	/* no EDNS known here (RFC 6891 7) */
 	if (is(name, "formerr"))
 		return fake.edns ? rcode(m, FORMERR) : mx(m, name, type, "mx.lab.net");
-	return strncmp(name, "timeout", 7) != 0;
+	return !strstr(name, "timeout") || strncmp(name, "www.", 4) == 0;
 }
 
 static bool answer_alias(struct msg *m, const char *name)
@@ -189,13 +189,13 @@ static void set_time(int64_t ms)
 	clock_fake(now, 0);
 }
 
-static void start(size_t max_domains, size_t max_in_flight)
+static void start(int timeout_ms, size_t max_domains, size_t max_in_flight)
 {
 	struct endpoint server = { addr_from_v4("\177\0\0\1"), 0 };
 	struct resolver_conf conf = {
 		.servers = &server,
 		.n_servers = 1,
-		.timeout_ms = 60,
+		.timeout_ms = timeout_ms,
 		.tries = 2,
 		.stale_max_ms = 3600 * 1000,
 		.max_domains = max_domains,
@@ -212,14 +212,21 @@ static void start(size_t max_domains, size_t max_in_flight)
 static int setup(void **state)
 {
 	(void)state;
-	start(0, 0);
+	start(60, 0, 0);
 	return 0;
 }
 
 static int setup_small(void **state)
 {
 	(void)state;
-	start(16, 3);
+	start(60, 16, 3);
+	return 0;
+}
+
+static int setup_slow(void **state)
+{
+	(void)state;
+	start(20000, 16, 3);
 	return 0;
 }
 
@@ -568,7 +575,8 @@ static void test_bounds(void **state)
 	assert_string_equal(peek("plain.lab.net"), PLAIN);
 }
 
-/* Neither questions nor look-ups under way are more than three; the others wait their turn. */
+/* Neither questions nor look-ups under way are more than three; the others wait their turn: of the
+ * eight of the first look-up two are answered, and three more stay open. */
 static void test_in_flight(void **state)
 {
 	static struct answer answers[20];
@@ -577,18 +585,12 @@ static void test_in_flight(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
 		snprintf(name, sizeof(name), "timeout%zu.lab.net", i);
-		worker_ask(&worker, RESOLVER_DOMAIN, name, &answers[i]);
+		worker_ask(&worker, i ? RESOLVER_DOMAIN : RESOLVER_NAMES, name, &answers[i]);
 	}
-	WAIT_FOR(fake.n_udp > 0);
-	assert_in_range(stats().lookups, 1, 6); /* six: the first ones' time may be over */
-	assert_in_range(stats().in_flight, 1, 3);
-	assert_true(fake.n_udp <= 9);
-	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
-		worker_wait(&worker, &answers[i]);
-		assert_int_equal(answers[i].facts->kind, FACTS_FAILED);
-		worker_free_answer(&answers[i]);
-	}
-	assert_int_equal(stats().lookups, ARRAY_SIZE(answers));
+	WAIT_FOR(fake.n_udp == 5);
+	worker_run(&worker, 50);
+	assert_int_equal(fake.n_udp, 5);
+	assert_in_range(stats().lookups, 1, 3);
 }
 
 /* The end comes while everything is under way. */
@@ -629,7 +631,7 @@ int main(void)
 		WITH(test_unconfirmed, setup),
 		WITH(test_kept, setup),
 		WITH(test_bounds, setup_small),
-		WITH(test_in_flight, setup_small),
+		WITH(test_in_flight, setup_slow),
 		WITH(test_sudden_end, setup),
 		WITH(test_sudden_end, setup_small),
 	};
