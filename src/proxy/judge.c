@@ -147,6 +147,7 @@ static void tell(struct judgement *j)
 		if (d->finding == FINDING_DIRECT || d->finding == FINDING_NULL)
 			s->refused++;
 	} else if (d->action == ACTION_TAG) {
+		INVARIANT(j->domains[j->strictest]); /* a tag is about a domain's door */
 		v.kind = DIALOG_TAG;
 		v.domain = sv_from(j->domains[j->strictest]);
 		v.mx = sv_from(d->mx[0] ? d->mx : "-");

@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define EXIT_FAILED      1
 #define EXIT_CONF        78
 #define WORKERS_MAX      64
 #define TARPIT_MAX       5000
@@ -217,6 +218,7 @@ static int keep_domain(void *resolver, const char *domain)
 	return resolver_keep(resolver, domain);
 }
 
+/* 0; > 0: the exit status, the operator was told why; -errno. */
 static int start_shared(struct server *server)
 {
 	const struct conf *conf = server->conf;
@@ -230,9 +232,11 @@ static int start_shared(struct server *server)
 
 	if (gethostname(server->hostname, sizeof(server->hostname) - 1) < 0)
 		strcpy(server->hostname, "localhost");
-	if ((r = memory_new(&server->memory)) < 0 ||
-	    (r = conf_load_hosted(conf, server->memory, stderr)) < 0 ||
-	    (r = interfaces_global(&server->interfaces)) < 0 ||
+	if ((r = memory_new(&server->memory)) < 0)
+		return r;
+	if (conf_load_hosted(conf, server->memory, stderr) < 0)
+		return EXIT_CONF;
+	if ((r = interfaces_global(&server->interfaces)) < 0 ||
 	    (r = resolver_new(&rc, &server->resolver)) < 0 || (r = start_listeners(server)) < 0)
 		return r;
 	if (conf->events_json) {
@@ -240,7 +244,7 @@ static int start_shared(struct server *server)
 		if (r < 0) {
 			log_error("events.json=%s error=\"%s\" can't be opened", conf->events_json,
 				  strerror(-r));
-			return r;
+			return EXIT_FAILED;
 		}
 	}
 	r = memory_hosted_each(server->memory, keep_domain, server->resolver);
@@ -263,6 +267,7 @@ static size_t tarpit_share(int workers)
 	return min_size(TARPIT_MAX, (size_t)limit.rlim_cur / 4 / (size_t)workers);
 }
 
+/* As start_shared(). */
 static int start_workers(struct main_thread *m)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -275,7 +280,7 @@ static int start_workers(struct main_thread *m)
 	m->server.tarpit_max = tarpit_share(n);
 	for (int i = 0; i < n; i++) {
 		int r = worker_new(&m->server, i, &m->workers[i]);
-		if (r < 0)
+		if (r != 0)
 			return r;
 		m->n_workers++;
 	}
@@ -353,10 +358,10 @@ int server_run(const struct conf *conf)
 	}
 	if (r == 0)
 		r = start_workers(&m);
-	if (r < 0) {
+	if (r < 0)
 		log_error("error=\"%s\" can't start", strerror(-r));
-		return 1;
-	}
+	if (r != 0)
+		return r < 0 ? EXIT_FAILED : r;
 	tell_listeners(conf);
 	event_emit_note(m.server.events, "start", "frontdoor " FRONTDOOR_VERSION);
 

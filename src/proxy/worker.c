@@ -162,7 +162,8 @@ static int set_transparent(int fd, int family)
 	return setsockopt(fd, SOL_IPV6, IPV6_TRANSPARENT, &one, sizeof(one));
 }
 
-static int listen_on(const struct listener_conf *conf, const struct endpoint *bind_to, int *ret_fd)
+static int listen_on(const struct listener_conf *conf, const struct endpoint *bind_to, bool shared,
+		     int *ret_fd)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = endpoint_to_sockaddr(bind_to, false, &sa);
@@ -172,7 +173,7 @@ static int listen_on(const struct listener_conf *conf, const struct endpoint *bi
 	if (fd < 0)
 		return -errno;
 	int r = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (r == 0)
+	if (r == 0 && shared)
 		r = setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 	if (r == 0 && sa.ss_family == AF_INET6)
 		r = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
@@ -191,17 +192,32 @@ static int listen_on(const struct listener_conf *conf, const struct endpoint *bi
 	return 0;
 }
 
+/* The workers share a port; so would another frontdoor, with half of the clients each. */
+static int claim(struct worker *w, struct listener *listener, const struct endpoint *bind_to)
+{
+	int fd;
+
+	if (w->shared.number > 0 || bind_to->port == 0)
+		return 0;
+	int r = listen_on(listener->conf, bind_to, false, &fd);
+	if (r == 0)
+		close(fd);
+	return r;
+}
+
 static int open_socket(struct worker *w, struct listener *listener, const struct endpoint *bind_to)
 {
 	struct door_socket *d = &w->sockets[w->n_sockets];
 	char where[ADDR_STRLEN + 8];
 	int fd = -1;
 
-	int r = listen_on(listener->conf, bind_to, &fd);
+	int r = claim(w, listener, bind_to);
+	if (r == 0)
+		r = listen_on(listener->conf, bind_to, true, &fd);
 	if (r < 0) {
 		log_error("listener=%s bind=%s error=\"%s\" can't listen", listener->conf->name,
 			  endpoint_format(bind_to, where), strerror(-r));
-		return r;
+		return 1;
 	}
 	*d = (struct door_socket) { .worker = w, .listener = listener, .fd = fd };
 	r = uv_poll_init(&w->shared.loop, &d->poll, fd);
@@ -227,7 +243,7 @@ static int open_sockets(struct worker *w)
 		const struct listener_conf *conf = &server->conf->listeners[i];
 		for (size_t k = 0; k < conf->n_bind; k++) {
 			int r = open_socket(w, &server->listeners[i], &conf->bind[k]);
-			if (r < 0)
+			if (r != 0)
 				return r;
 		}
 	}
@@ -325,7 +341,7 @@ int worker_new(struct server *server, int number, struct worker **ret_worker)
 	int r = worker_init(w);
 	if (r == 0)
 		r = -pthread_create(&w->thread, NULL, run, w);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	*ret_worker = w;
 	return 0;

@@ -44,7 +44,8 @@ struct server {
 
 struct worker;
 
-/* Binds its sockets, then starts the thread. -errno with a line logged. */
+/* Binds its sockets, then starts the thread. 0; 1: an address can't be had, the operator was told;
+ * -errno. */
 int worker_new(struct server *server, int number, struct worker **ret_worker);
 /* Any thread: no new sessions; those without a transaction end now, the others when it is done, all
  * within limit_ms. Then the worker ends. */
