@@ -175,6 +175,7 @@ void dialog_reset_transaction(struct dialog *d)
 
 	free(t->tag_domains);
 	free(t->tag_mxs);
+	free(t->sender_refusal);
 	*t = (struct transaction) { .id = t->id + 1 };
 	if (t->id == UINT32_MAX)
 		t->id = 0;
@@ -193,7 +194,10 @@ size_t dialog_tag_header(const struct dialog *d, char *out)
 	return (size_t)n;
 }
 
-/* Adds to a comma list, once. */
+/* Of each list in the tag header: a line must stay below 998 octets (RFC 5322 2.1.1). */
+#define TAG_LIST_MAX 900
+
+/* Adds to a comma list, once. 0; -ENOBUFS: no room. */
 static int list_add(char **list, const char *word)
 {
 	size_t len = strlen(word);
@@ -205,6 +209,8 @@ static int list_add(char **list, const char *word)
 		if (at[n] == '\0')
 			break;
 	}
+	if ((*list ? strlen(*list) + 1 : 0) + len > TAG_LIST_MAX)
+		return -ENOBUFS;
 	char *longer = NULL;
 	if (asprintf(&longer, "%s%s%s", *list ? *list : "", *list ? "," : "", word) < 0)
 		return -ENOMEM;
@@ -226,15 +232,8 @@ static bool class_admits(struct dialog *d, const struct dialog_entry *e)
 	} else if (t->class != e->class) {
 		return false;
 	}
-	if (e->class == DIALOG_CLASS_TAG) {
-		size_t used = (t->tag_domains ? strlen(t->tag_domains) : 0) +
-			      (t->tag_mxs ? strlen(t->tag_mxs) : 0);
-		if (used + strlen(e->domain) + strlen(e->mx) > DIALOG_TAG_MAX - 200)
-			return false;
-		if (list_add(&t->tag_domains, e->domain) < 0 || list_add(&t->tag_mxs, e->mx) < 0)
-			return false;
-	}
-	return true;
+	return e->class != DIALOG_CLASS_TAG ||
+	       (list_add(&t->tag_domains, e->domain) == 0 && list_add(&t->tag_mxs, e->mx) == 0);
 }
 
 /* ---- the queue's turn ---- */
@@ -268,6 +267,13 @@ static void release(struct dialog *d)
 				d->conf.ops->connect(d);
 			}
 			return;
+		}
+		if (p->t.sender_refusal) {
+			e->kind = ENTRY_LOCAL;
+			p->t.refused++;
+			if (entry_own_text(e, sv_from(p->t.sender_refusal)) < 0)
+				dialog_close(d);
+			continue;
 		}
 		if (!class_admits(d, e)) {
 			entry_becomes_local(
@@ -434,7 +440,10 @@ static size_t feed_client(struct dialog *d, struct sv in)
 	}
 	if (d->state == DIALOG_CLOSING || d->state == DIALOG_TARPIT)
 		return in.n;
-	if (p->client_eof && d->state == DIALOG_TALKING && p->head == p->tail)
+	/* all that can be is answered, or the end of a message will never come */
+	bool in_message = p->mode == MODE_BODY || p->mode == MODE_CHUNK || p->mode == MODE_SASL;
+	if (p->client_eof && d->state == DIALOG_TALKING && p->front <= FRONT_LOCAL &&
+	    (p->head == p->tail || in_message))
 		dialog_close(d);
 	return used;
 }
@@ -453,11 +462,13 @@ void dialog_eof(struct dialog *d, enum dialog_side from)
 {
 	struct dialog_private *p = d->p;
 
-	if (d->state == DIALOG_CLOSING)
+	if (d->state != DIALOG_TALKING)
 		return;
 	if (from == DIALOG_BACKEND) {
 		if (p->said_goodbye)
 			dialog_close(d);
+		else if (p->mode == MODE_BODY && p->body_discard)
+			d->backend_done = true; /* what it said is told at the end */
 		else if (!d->backend_done)
 			dialog_backend_failed(d, "closed the connection");
 		return;

@@ -11,6 +11,10 @@
  * A transaction whose recipients were all refused by us never reaches the backend's DATA or BDAT:
  * DATA is answered 554 5.5.1, BDAT chunks are swallowed by count (RFC 3030 2).
  *
+ * BDAT has no go-ahead: a server that refuses it and does not read its octets takes them for
+ * commands. So it goes to the backend only once all replies before it are in, CHUNKING was offered,
+ * a recipient is accepted and nothing of this message has failed; else it is swallowed here too.
+ *
  * Fronted: when conf.front_ehlo is given, the backend is not there yet. Greeting, EHLO, MAIL, RSET
  * and NOOP are answered from here, and ops->connect() is called when the first permitted recipient
  * or any other command needs the backend; what the client said is then repeated to it.
@@ -28,6 +32,9 @@
 #define DIALOG_RCPTS_MAX 1000 /* recipients held for a transaction; more get 452 4.5.3 */
 #define DIALOG_HELO_MAX  255
 #define DIALOG_TAG_MAX   2000 /* octets of the header that tag puts on top */
+/* Octets of one BDAT: servers count them in 32 bits, signed or not, and a larger number means
+ * another to them. */
+#define DIALOG_CHUNK_MAX (INT32_MAX - DIALOG_TAG_MAX)
 
 struct dialog;
 
@@ -77,7 +84,7 @@ struct dialog_ops {
 	int (*send)(struct dialog *d, enum dialog_side to, struct sv bytes);
 	/* A recipient to judge; answer by dialog_verdict(), here or later. */
 	void (*rcpt)(struct dialog *d, struct dialog_rcpt *rcpt);
-	/* What the client was told about it. code is 0 when it never was (connection lost). */
+	/* What the client was told about it; not called when it never was (connection lost). */
 	void (*rcpt_reply)(struct dialog *d, struct dialog_rcpt *rcpt, int code, struct sv reply);
 	/* Once for each rcpt, in the end: its message was answered with code after octets bytes, or
 	 * code is 0: refused, reset, or lost. The dialog forgets rcpt after it. */
@@ -118,9 +125,10 @@ struct dialog {
 	bool authenticated;
 	bool esmtp;
 	bool backend_starttls; /* the backend's last EHLO reply offered STARTTLS */
-	bool drop_readahead; /* with DIALOG_RELAY: what was read before it must not be copied (RFC
-				3207 4.2) */
-	bool backend_done;   /* the backend's connection is of no use any more: close it */
+	bool backend_chunking; /* the same of CHUNKING; false after HELO */
+	bool drop_readahead;   /* with DIALOG_RELAY: what was read before it must not be copied (RFC
+				  3207 4.2) */
+	bool backend_done;     /* the backend's connection is of no use any more: close it */
 	bool linger; /* with DIALOG_CLOSING: the client may be sending still; let it read our last
 			words */
 	struct sv tarpit;               /* DIALOG_TARPIT: what to drip */

@@ -37,6 +37,24 @@ static void close_after(struct dialog *d, const struct reply *reply)
 	dialog_close(d);
 }
 
+/* What the backend offers, as cut down, into out[REPLY_MAX]; its length. */
+static size_t learn_ehlo(struct dialog *d, const struct reply *reply, char *out)
+{
+	struct sv keyword;
+
+	d->backend_starttls = d->backend_chunking = false;
+	for (size_t at = 0; reply_next_line(reply, &at, &keyword);) {
+		if (sv_eq_nocase(keyword, SV("STARTTLS")))
+			d->backend_starttls = true;
+		if (sv_eq_nocase(keyword, SV("CHUNKING")))
+			d->backend_chunking = true;
+	}
+	size_t n = ehlo_reduce(reply, d->conf.starttls == DIALOG_STARTTLS_PASS, out);
+	if (d->conf.ops->heard)
+		d->conf.ops->heard(d, true, (struct sv) { out, n });
+	return n;
+}
+
 /* ---- a fronted dialog catches up ---- */
 
 static void repeat_line(struct dialog *d, const char *line, enum front_step step)
@@ -46,40 +64,40 @@ static void repeat_line(struct dialog *d, const char *line, enum front_step step
 	d->p->front = step;
 }
 
-/* The backend refuses the sender that was accepted here: each recipient gets its words instead. */
+/* The backend refuses the sender that was accepted here: each permitted recipient, now or later,
+ * gets its words instead. */
 static void front_mail_refused(struct dialog *d, const struct reply *reply)
 {
 	struct dialog_private *p = d->p;
 
-	p->front = FRONT_OFF;
-	for (uint32_t i = p->head; i != p->tail; i++) {
-		struct dialog_entry *e = dialog_entry_at(d, i);
-		char *text;
-		if (e->kind != ENTRY_JUDGED || !(text = sv_dup(reply->raw)))
-			continue;
-		if (e->owned)
-			free((char *)e->text);
-		e->kind = ENTRY_LOCAL;
-		e->text = text;
-		e->text_len = reply->raw.n;
-		e->owned = true;
-	}
+	p->t.mail = false;
+	p->t.sender_refusal = sv_dup(reply->raw);
+	if (!p->t.sender_refusal)
+		dialog_close(d);
 }
 
 static void front_reply(struct dialog *d, const struct reply *reply)
 {
 	struct dialog_private *p = d->p;
+	bool ok = is_success(reply->code);
 
+	if (reply->code == 421 || (!ok && p->front != FRONT_MAIL)) {
+		close_after(d, reply);
+		return;
+	}
 	if (p->front == FRONT_MAIL) {
-		if (is_success(reply->code))
-			p->front = FRONT_OFF;
-		else
+		p->front = FRONT_OFF;
+		p->t.open = ok;
+		if (!ok)
 			front_mail_refused(d, reply);
 		return;
 	}
-	if (!is_success(reply->code)) {
-		close_after(d, reply);
-		return;
+	if (p->front == FRONT_BANNER) {
+		if (d->conf.ops->heard)
+			d->conf.ops->heard(d, false, reply->raw);
+	} else if (d->esmtp) {
+		char out[REPLY_MAX];
+		learn_ehlo(d, reply, out);
 	}
 	if (p->front == FRONT_BANNER && p->front_helo)
 		repeat_line(d, p->front_helo, FRONT_EHLO);
@@ -91,29 +109,58 @@ static void front_reply(struct dialog *d, const struct reply *reply)
 
 /* ---- replies to commands ---- */
 
-static void on_ehlo(struct dialog *d, const struct reply *reply)
+static void on_greeting(struct dialog *d, const struct reply *reply)
+{
+	d->p->mode = MODE_COMMAND;
+	if (!is_success(reply->code)) {
+		close_after(d, reply);
+		return;
+	}
+	to_client(d, reply->raw);
+	if (d->conf.ops->heard)
+		d->conf.ops->heard(d, false, reply->raw);
+}
+
+static void on_hello(struct dialog *d, bool ehlo, const struct reply *reply)
 {
 	d->p->mode = MODE_COMMAND;
 	if (!is_success(reply->code)) {
 		to_client(d, reply->raw);
 		return;
 	}
-	/* EHLO in mid-session is RSET (RFC 5321 4.1.4) */
+	/* in mid-session it is RSET (RFC 5321 4.1.1.1, 4.1.4) */
 	dialog_end_rcpts(d, d->p->t.id, 0, 0);
 	dialog_reset_transaction(d);
-	d->esmtp = true;
+	d->esmtp = ehlo;
+	if (ehlo) {
+		char out[REPLY_MAX];
+		size_t n = learn_ehlo(d, reply, out);
+		to_client(d, (struct sv) { out, n });
+	} else {
+		d->backend_chunking = false;
+		to_client(d, reply->raw);
+	}
+}
 
-	struct sv keyword;
-	d->backend_starttls = false;
-	for (size_t at = 0; reply_next_line(reply, &at, &keyword);)
-		if (sv_eq_nocase(keyword, SV("STARTTLS")))
-			d->backend_starttls = true;
+static void on_mail(struct dialog *d, const struct dialog_entry *e, const struct reply *reply)
+{
+	struct transaction *t = &d->p->t;
 
-	char out[REPLY_MAX];
-	size_t n = ehlo_reduce(reply, d->conf.starttls == DIALOG_STARTTLS_PASS, out);
-	to_client(d, (struct sv) { out, n });
-	if (d->conf.ops->heard)
-		d->conf.ops->heard(d, true, (struct sv) { out, n });
+	to_client(d, reply->raw);
+	if (e->transaction != t->id)
+		return;
+	if (!is_success(reply->code)) {
+		t->mail = t->open;
+		return;
+	}
+	if (t->open) {
+		/* it takes MAIL again, so it has dropped what it had (RFC 5321 4.1.1.2) */
+		dialog_end_rcpts(d, t->id, 0, 0);
+		t->accepted = 0;
+		t->octets = 0;
+		t->chunked = t->failed = false;
+	}
+	t->open = t->mail = true;
 }
 
 static void on_rcpt(struct dialog *d, struct dialog_entry *e, const struct reply *reply)
@@ -126,8 +173,10 @@ static void on_rcpt(struct dialog *d, struct dialog_entry *e, const struct reply
 	rcpt->accepted = is_success(reply->code);
 	if (current) {
 		p->t.pending--;
-		if (rcpt->accepted)
+		if (rcpt->accepted) {
 			p->t.accepted++;
+			p->t.open = p->t.mail = true;
+		}
 	}
 	to_client(d, reply->raw);
 	d->conf.ops->rcpt_reply(d, rcpt, reply->code, reply->raw);
@@ -140,6 +189,11 @@ static void on_data(struct dialog *d, const struct reply *reply)
 	struct dialog_private *p = d->p;
 	char header[DIALOG_TAG_MAX];
 
+	if (reply->code >= 300 && reply->code < 400 && reply->code != 354) {
+		/* a client may take any 3xx for its go-ahead */
+		dialog_backend_failed(d, "sent a reply that nobody asked for");
+		return;
+	}
 	to_client(d, reply->raw);
 	if (reply->code != 354) {
 		p->mode = MODE_COMMAND;
@@ -173,6 +227,32 @@ static void on_starttls(struct dialog *d, const struct reply *reply)
 	if (reply->code == 220) {
 		d->drop_readahead = true;
 		d->state = DIALOG_RELAY;
+	}
+}
+
+/*
+ * To a chunk. Before its end only a refusal can be meant, and whether the backend would take the
+ * rest for commands is unknown: it gets no more of it, and nothing else.
+ */
+static void on_chunk(struct dialog *d, const struct dialog_entry *e, const struct reply *reply)
+{
+	struct dialog_private *p = d->p;
+	bool early = p->mode == MODE_CHUNK && !p->chunk_refusal, failed = !is_success(reply->code);
+
+	if (early && !failed) {
+		dialog_backend_failed(d, "answered before the end of a chunk");
+		return;
+	}
+	to_client(d, reply->raw);
+	if (e->what == WHAT_BDAT_LAST || failed)
+		dialog_end_rcpts(d, e->transaction, reply->code, e->octets);
+	if (early) {
+		p->chunk_refusal = "";
+		d->backend_done = true;
+	}
+	if (failed && e->transaction == p->t.id) {
+		p->t.accepted = 0;
+		p->t.failed = true;
 	}
 }
 
@@ -221,26 +301,14 @@ void dialog_backend_reply(struct dialog *d, const struct reply *reply)
 	struct dialog_entry e = *at;
 	switch (e.what) {
 	case WHAT_GREETING:
-		p->mode = MODE_COMMAND;
-		if (!is_success(reply->code)) {
-			close_after(d, reply);
-			return;
-		}
-		to_client(d, reply->raw);
-		if (d->conf.ops->heard)
-			d->conf.ops->heard(d, false, reply->raw);
+		on_greeting(d, reply);
 		break;
 	case WHAT_EHLO:
-		on_ehlo(d, reply);
-		break;
 	case WHAT_HELO:
-		p->mode = MODE_COMMAND;
-		to_client(d, reply->raw);
+		on_hello(d, e.what == WHAT_EHLO, reply);
 		break;
 	case WHAT_MAIL:
-		if (e.transaction == p->t.id)
-			p->t.mail = is_success(reply->code) || p->t.accepted > 0;
-		to_client(d, reply->raw);
+		on_mail(d, &e, reply);
 		break;
 	case WHAT_RCPT:
 		on_rcpt(d, &e, reply);
@@ -248,12 +316,10 @@ void dialog_backend_reply(struct dialog *d, const struct reply *reply)
 	case WHAT_DATA:
 		on_data(d, reply);
 		break;
+	case WHAT_BDAT:
 	case WHAT_BDAT_LAST:
-		if (is_success(reply->code) && p->mode == MODE_CHUNK && p->tail - p->head == 1) {
-			dialog_backend_failed(d, "answered before the end of a chunk");
-			return;
-		}
-		__attribute__((fallthrough));
+		on_chunk(d, &e, reply);
+		break;
 	case WHAT_END_OF_DATA:
 		to_client(d, reply->raw);
 		dialog_end_rcpts(d, e.transaction, reply->code, e.octets);
@@ -269,11 +335,13 @@ void dialog_backend_reply(struct dialog *d, const struct reply *reply)
 		p->said_goodbye = true;
 		dialog_close(d);
 		break;
-	case WHAT_BDAT:
 	case WHAT_OTHER:
 		to_client(d, reply->raw);
 		break;
 	}
+	/* between chunks servers take RSET only after a failure, and BDAT's octets for commands */
+	if (p->t.chunked && !is_success(reply->code))
+		p->t.failed = true;
 	pop(d);
 	if (reply->code == 421 && d->state == DIALOG_TALKING)
 		p->said_goodbye = true;

@@ -2,15 +2,15 @@
  * The client's side of the dialog: commands in their table, message octets, chunks, SASL lines.
  *
  * Each command checks its syntax (command.c), then whether it may be read now: while recipients
- * wait for their verdict nothing but RCPT is read, and BDAT waits until it is known which
- * recipients the backend took, because chunks of a transaction without any must be swallowed here:
- * a server that refuses BDAT without reading its octets would take them for commands.
+ * wait for their verdict nothing but RCPT is read, and BDAT waits for all replies before it (see
+ * dialog.h).
  */
 #include "smtp/dialog_private.h"
 
 #include "base/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -72,7 +72,6 @@ static enum step on_helo(struct client_command *c)
 	log_quote(c->cmd->args, d->helo, sizeof(d->helo));
 	if (p->front == FRONT_LOCAL) {
 		abandon_transaction(d);
-		p->front_is_ehlo = ehlo;
 		if (remember(&p->front_helo, c->line) < 0) {
 			dialog_close(d);
 			return STEP_DONE;
@@ -153,8 +152,8 @@ static enum step on_mail(struct client_command *c)
 	if (!p->t.mail) {
 		abandon_transaction(d);
 		p->t.mail = true;
-		p->t.smtputf8 = smtputf8;
 	}
+	p->t.smtputf8 |= smtputf8;
 	if (p->front == FRONT_OFF)
 		dialog_forward(d, WHAT_MAIL, parts, n_parts);
 	return STEP_DONE;
@@ -257,15 +256,54 @@ static void forward_chunk(struct dialog *d, uint64_t size, bool last)
 	char header[DIALOG_TAG_MAX];
 	size_t extra = p->t.chunked ? 0 : dialog_tag_header(d, header);
 	char line[64];
-	int n = snprintf(line, sizeof(line), "BDAT %llu%s", (unsigned long long)(size + extra),
+	int n = snprintf(line, sizeof(line), "BDAT %" PRIu64 "%s", size + extra,
 			 last ? " LAST" : "");
 
 	forward_line(d, last ? WHAT_BDAT_LAST : WHAT_BDAT, (struct sv) { line, (size_t)n });
 	dialog_send(d, DIALOG_BACKEND, (struct sv) { header, extra });
 	p->t.chunked = true;
 	p->t.octets += size;
-	if (last && d->state == DIALOG_TALKING)
+	if (d->state == DIALOG_TALKING)
 		dialog_entry_at(d, p->tail - 1)->octets = p->t.octets;
+}
+
+/* Why the backend does not get this chunk; NULL: it does. */
+static const char *chunk_refusal(const struct dialog *d)
+{
+	const struct transaction *t = &d->p->t;
+
+	if (t->failed)
+		return "503 5.5.1 This message has failed; RSET first\r\n";
+	if (t->accepted == 0)
+		return t->mail || t->refused > 0 ? "554 5.5.1 No valid recipients\r\n"
+						 : "503 5.5.1 Sender and recipient first\r\n";
+	return d->backend_chunking ? NULL : "503 5.5.1 CHUNKING was not offered\r\n";
+}
+
+/* How many octets follow is unknown or too much: reading on would take them for commands. */
+static enum step chunk_unreadable(struct dialog *d, const char *reply)
+{
+	struct dialog_entry *e = dialog_reply(d, reply);
+
+	if (e)
+		e->close = true;
+	d->linger = true;
+	d->p->mode = MODE_DONE;
+	return STEP_DONE;
+}
+
+/* The last octet of a chunk is there. */
+static void end_of_chunk(struct dialog *d)
+{
+	struct dialog_private *p = d->p;
+
+	p->mode = MODE_COMMAND;
+	if (!p->chunk_refusal) {
+		if (p->chunk_last)
+			dialog_reset_transaction(d);
+	} else if (*p->chunk_refusal) {
+		dialog_reply(d, p->chunk_refusal);
+	}
 }
 
 static enum step on_bdat(struct client_command *c)
@@ -275,31 +313,21 @@ static enum step on_bdat(struct client_command *c)
 	uint64_t size;
 	bool last;
 
-	if (command_bdat(c->cmd->args, &size, &last) != COMMAND_OK) {
-		/* how many octets follow is unknown: reading on would take them for commands */
-		struct dialog_entry *e = dialog_reply(d, "501 5.5.4 Malformed chunk size\r\n");
-		if (e)
-			e->close = true;
-		d->linger = true;
-		p->mode = MODE_DONE;
-		return STEP_DONE;
-	}
-	if (p->t.pending > 0 || (p->t.mail && p->head != p->tail && !p->t.chunked))
+	if (command_bdat(c->cmd->args, &size, &last) != COMMAND_OK)
+		return chunk_unreadable(d, "501 5.5.4 Malformed chunk size\r\n");
+	if (size > DIALOG_CHUNK_MAX)
+		return chunk_unreadable(d, "552 5.3.4 Chunk too large\r\n");
+	if (p->head != p->tail)
 		return STEP_WAIT;
 
-	const char *refusal = p->t.accepted == 0 ? no_recipients(d) : NULL;
-	if (p->t.accepted == 0 && !refusal)
-		refusal = "503 5.5.1 No valid recipients\r\n";
-	p->chunk_swallow = refusal != NULL;
+	p->chunk_refusal = chunk_refusal(d);
 	p->chunk_left = size;
 	p->chunk_last = last;
-	if (!refusal)
+	p->mode = MODE_CHUNK;
+	if (!p->chunk_refusal)
 		forward_chunk(d, size, last);
-	else if (size == 0)
-		dialog_reply(d, refusal);
-	p->mode = size > 0 ? MODE_CHUNK : MODE_COMMAND;
-	if (last && size == 0 && !refusal)
-		dialog_reset_transaction(d);
+	if (size == 0)
+		end_of_chunk(d);
 	return STEP_DONE;
 }
 
@@ -502,17 +530,11 @@ static bool step_chunk(struct dialog *d, struct sv in, size_t *ret_used)
 	*ret_used = n;
 	if (n == 0)
 		return false;
-	if (!p->chunk_swallow)
+	if (!p->chunk_refusal)
 		dialog_send(d, DIALOG_BACKEND, (struct sv) { in.p, n });
 	p->chunk_left -= n;
-	if (p->chunk_left == 0) {
-		p->mode = MODE_COMMAND;
-		if (p->chunk_swallow)
-			dialog_reply(d, p->t.mail ? "554 5.5.1 No valid recipients\r\n"
-						  : "503 5.5.1 Sender and recipient first\r\n");
-		else if (p->chunk_last)
-			dialog_reset_transaction(d);
-	}
+	if (p->chunk_left == 0)
+		end_of_chunk(d);
 	return true;
 }
 

@@ -67,8 +67,10 @@ enum front_step {
 struct transaction {
 	uint32_t id;
 	bool mail; /* MAIL was passed on (or answered here) and not refused since */
+	bool open; /* the backend has accepted it */
 	bool smtputf8;
 	bool chunked;     /* a BDAT was passed on */
+	bool failed;      /* something was refused since: the backend gets no more chunks */
 	uint32_t pending; /* recipients passed on, unanswered */
 	uint32_t accepted;
 	uint32_t refused; /* by us */
@@ -76,6 +78,8 @@ struct transaction {
 	enum dialog_class class;
 	uint64_t octets;
 	char *tag_domains, *tag_mxs; /* comma lists, class tag */
+	char *sender_refusal; /* fronted: the backend's words for the sender that was accepted here
+			       */
 };
 
 struct dialog_private {
@@ -92,13 +96,13 @@ struct dialog_private {
 	struct line_reader reader;
 	struct body body;
 	uint64_t chunk_left;
-	bool chunk_swallow;
 	bool chunk_last;
-	bool body_discard; /* the backend answered before the end: the rest is dropped */
-	char *early_reply; /* what it said, if that was a refusal */
-	char *front_helo;  /* commands to repeat, with CRLF */
+	const char
+		*chunk_refusal; /* the chunk is swallowed, then answered so ("": it was already) */
+	bool body_discard;      /* the backend answered before the end: the rest is dropped */
+	char *early_reply;      /* what it said, if that was a refusal */
+	char *front_helo;       /* commands to repeat, with CRLF */
 	char *front_mail;
-	bool front_is_ehlo;
 	char *drip_text;
 	struct dialog_rcpt *rcpts; /* of all transactions under way, oldest first */
 	struct dialog_rcpt **rcpts_end;
@@ -128,5 +132,5 @@ size_t dialog_tag_header(const struct dialog *d, char *out);
 
 /* One step of the client's bytes: false when nothing can be done with them now. */
 bool dialog_client_step(struct dialog *d, struct sv in, size_t *ret_used);
-/* One reply of the backend; < 0 when it has closed the dialog. */
+/* One reply of the backend. */
 void dialog_backend_reply(struct dialog *d, const struct reply *reply);
