@@ -5,6 +5,7 @@
 #pragma once
 
 #define MARK_MASK     0xffu
+#define MARK_CLIENT   0xfcu /* SO_MARK of a listener and of its connections with clients */
 #define MARK_LOCAL    0x01u /* packet: deliver it on this host, whatever its destination */
 #define MARK_STEERED  0xfdu /* connection: a client's, steered to a listener */
 #define MARK_UPSTREAM 0xfeu /* SO_MARK of a connection to the backend; then of its connection */

@@ -9,7 +9,10 @@
  * handshake finds its way to the listener by tproxy alone; with SYN cookies nothing else is there.)
  *
  * The mail server's replies to a client's address would leave this host where it runs here too: the
- * output chain sends those of our own upstream connections back to the daemon.
+ * output chain sends those of our own upstream connections back to the daemon. What the daemon
+ * itself sends to clients is left alone, by its mark: its connection may have the addresses and
+ * ports of another session's upstream connection, the other way round, and the kernel tracks both
+ * as one.
  *
  * socket wildcard 0: a listener bound to any address takes no part in "is there a transparent
  * socket"; otherwise another program's transparent wildcard listener would catch everything.
@@ -242,12 +245,13 @@ static int write_output(struct buf *out)
 	return buf_printf(out,
 			  "\tchain output {\n"
 			  "\t\ttype route hook output priority mangle; policy accept;\n"
+			  "\t\tmeta mark & 0x%x == 0x%x return\n"
 			  "\t\tmeta mark & 0x%x == 0x%x ct mark set ct mark & 0x%08x | 0x%x\n"
 			  "\t\tct mark & 0x%x == 0x%x ct direction reply "
 			  "meta mark set meta mark & 0x%08x | 0x%x\n"
 			  "\t}\n",
-			  MARK_MASK, MARK_UPSTREAM, ~MARK_MASK, MARK_UPSTREAM, MARK_MASK,
-			  MARK_UPSTREAM, ~MARK_MASK, MARK_LOCAL);
+			  MARK_MASK, MARK_CLIENT, MARK_MASK, MARK_UPSTREAM, ~MARK_MASK,
+			  MARK_UPSTREAM, MARK_MASK, MARK_UPSTREAM, ~MARK_MASK, MARK_LOCAL);
 }
 
 const char *ruleset_removal(void)

@@ -14,6 +14,9 @@
 	8 /* look-ups for one domain of one recipient; decide() never needs as many                \
 	   */
 
+/* Events that wait for names: with a resolver that answers nothing they would pile up. */
+#define NAMED_MAX 4096
+
 /* One recipient, from RCPT until its end is known. */
 struct judgement {
 	struct session *session;
@@ -274,7 +277,9 @@ void judge_rcpt(struct dialog *d, struct dialog_rcpt *rcpt)
 	rcpt->user = j;
 
 	int r = find_domains(j, rcpt->path);
-	if (r < 0)
+	if (r == -ENOMEM)
+		refuse_plainly(j, "451 4.3.0 Out of memory; try again later\r\n");
+	else if (r < 0)
 		refuse_plainly(j, "501 5.1.3 No domain can be made of this recipient address\r\n");
 	else
 		judgement_step(j);
@@ -334,7 +339,8 @@ static void fill_event(const struct judgement *j, int message_reply, uint64_t oc
 /* An event that waits to hear by which of the domain's names the client came. */
 struct named_event {
 	struct resolver_query query;
-	struct server *server;
+	struct worker_shared *worker;
+	struct named_event *next, *prev; /* the worker's list */
 	struct event_rcpt event;
 };
 
@@ -354,40 +360,75 @@ static const char *name_of_door(const struct door_names *names, const struct add
 	return "none";
 }
 
+static void named_end(struct named_event *n)
+{
+	struct worker_shared *w = n->worker;
+
+	if (n->prev)
+		n->prev->next = n->next;
+	else
+		w->named = n->next;
+	if (n->next)
+		n->next->prev = n->prev;
+	w->n_named--;
+	event_emit_rcpt(w->server->events, &n->event);
+	free(n);
+}
+
 static void on_names(struct resolver_query *query, const void *result)
 {
 	struct named_event *n = query->user;
 
 	n->event.door_name = name_of_door(result, &n->event.server.addr);
-	event_emit_rcpt(n->server->events, &n->event);
-	free(n);
+	named_end(n);
+}
+
+/* false: the event is not kept, nor will it be named. */
+static bool wait_for_names(struct worker_shared *w, const struct event_rcpt *e)
+{
+	struct named_event *n = w->n_named < NAMED_MAX ? malloc(sizeof(*n)) : NULL;
+
+	if (!n)
+		return false;
+	*n = (struct named_event) {
+		.query = { .answer = on_names, .user = n },
+		.worker = w,
+		.next = w->named,
+		.event = *e,
+	};
+	if (resolver_ask(w->port, RESOLVER_NAMES, e->rcpt_domain, NULL, &n->query) < 0) {
+		free(n);
+		return false;
+	}
+	if (n->next)
+		n->next->prev = n;
+	w->named = n;
+	w->n_named++;
+	return true;
 }
 
 static void emit(struct worker_shared *w, struct event_rcpt *e)
 {
-	struct server *server = w->server;
-
 	if (e->finding == FINDING_DIRECT && !w->draining) {
 		const struct door_names *names = resolver_peek_names(w->port, e->rcpt_domain);
-		if (names) {
+		if (names)
 			e->door_name = name_of_door(names, &e->server.addr);
-			event_emit_rcpt(server->events, e);
+		else if (wait_for_names(w, e))
 			return;
-		}
-		struct named_event *n = malloc(sizeof(*n));
-		if (n) {
-			*n = (struct named_event) {
-				.query = { .answer = on_names, .user = n },
-				.server = server,
-				.event = *e,
-			};
-			if (resolver_ask(w->port, RESOLVER_NAMES, e->rcpt_domain, NULL,
-					 &n->query) == 0)
-				return;
-			free(n);
-		}
 	}
-	event_emit_rcpt(server->events, e);
+	event_emit_rcpt(w->server->events, e);
+}
+
+void judge_stop(struct worker_shared *w)
+{
+	for (struct named_event *n = w->named, *next; n; n = next) {
+		next = n->next;
+		resolver_cancel(&n->query);
+		event_emit_rcpt(w->server->events, &n->event);
+		free(n);
+	}
+	w->named = NULL;
+	w->n_named = 0;
 }
 
 /* What an accepted message teaches: who is heard of, what is hosted. */

@@ -7,9 +7,11 @@
 
 #include "smtp/dialog.h"
 
-struct session;
+struct worker_shared;
 
 /* ops->rcpt, ops->rcpt_reply, ops->rcpt_end of a session's dialog; dialog->user is the session. */
 void judge_rcpt(struct dialog *d, struct dialog_rcpt *rcpt);
 void judge_rcpt_reply(struct dialog *d, struct dialog_rcpt *rcpt, int code, struct sv reply);
 void judge_rcpt_end(struct dialog *d, struct dialog_rcpt *rcpt, int code, uint64_t octets);
+/* Writes the events that still wait for an answer. Before the worker's port goes. */
+void judge_stop(struct worker_shared *w);

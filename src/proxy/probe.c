@@ -1,5 +1,6 @@
 #include "proxy/probe.h"
 
+#include "base/clock.h"
 #include "smtp/reply.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@ static const char *const elsewhere[] = { "frontdoor-probe@example.net",
 
 struct probe {
 	int fd;
+	int64_t until_ms; /* a backend that drips must not hold up the end of the program */
 	size_t len;
 	char in[REPLY_MAX];
 };
@@ -45,11 +47,15 @@ static int read_reply(struct probe *p, struct reply *ret_reply)
 		case REPLY_MORE:
 			break;
 		}
+		if (clock_mono_ms() >= p->until_ms)
+			return -ETIMEDOUT;
 	}
 }
 
 static int command(struct probe *p, const char *line, struct reply *ret_reply)
 {
+	if (clock_mono_ms() >= p->until_ms)
+		return -ETIMEDOUT;
 	if (send(p->fd, line, strlen(line), MSG_NOSIGNAL) < 0)
 		return -errno;
 	return read_reply(p, ret_reply);
@@ -98,6 +104,7 @@ int probe_backend(const struct endpoint *backend, bool relay, const char *hostna
 		return -errno;
 	static _Thread_local struct probe p;
 	p.fd = fd;
+	p.until_ms = clock_mono_ms() + 3 * timeout_ms;
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ||
 	    connect(fd, (struct sockaddr *)&sa, len) < 0)

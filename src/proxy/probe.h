@@ -18,7 +18,7 @@ struct probe_result {
 	enum probe_outcome relay; /* set only if it was asked for */
 };
 
-/* Blocks for timeout_ms a step at most. -errno: it can't be reached, -EPROTO: speaks no SMTP. Sends
- * no message. */
+/* Blocks for timeout_ms a step at most, and four times that in all. -errno: it can't be reached,
+ * -EPROTO: speaks no SMTP. Sends no message. */
 int probe_backend(const struct endpoint *backend, bool relay, const char *hostname, int timeout_ms,
 		  struct probe_result *ret_result);

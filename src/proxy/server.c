@@ -37,7 +37,8 @@ struct main_thread {
 	uv_timer_t watch;
 	uv_work_t probing;
 	bool probing_now;
-	bool doubted; /* the identity safeguard was told */
+	_Atomic bool ending; /* read by the prober's thread */
+	bool doubted;        /* the identity safeguard was told */
 	uint64_t aa_told;
 	int signals;
 	int exit_code;
@@ -101,7 +102,7 @@ static void probe_work(uv_work_t *work)
 	struct main_thread *m = work->data;
 
 	for (size_t i = 0; i < m->server.conf->n_listeners && m->exit_code == 0; i++)
-		if (is_unknown(&m->server.listeners[i]))
+		if (!atomic_load(&m->ending) && is_unknown(&m->server.listeners[i]))
 			m->exit_code = probe_listener(&m->server, &m->server.listeners[i]);
 }
 
@@ -114,12 +115,15 @@ static void on_ending(uv_timer_t *timer)
 	for (int i = 0; i < m->n_workers; i++)
 		if (!worker_is_done(m->workers[i]))
 			return;
-	uv_stop(&m->loop);
+	/* the prober's thread uses what is freed next */
+	if (!m->probing_now)
+		uv_stop(&m->loop);
 }
 
 static void end(struct main_thread *m, int64_t limit_ms)
 {
 	m->signals++;
+	atomic_store(&m->ending, true);
 	/* a second signal is the operator's impatience */
 	for (int i = 0; i < m->n_workers; i++)
 		if (!worker_is_done(m->workers[i]))

@@ -19,10 +19,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define IN_MAX        (WORKER_SCRATCH + 64 * 1024)
-#define IN_PAUSE      (32 * 1024)
+#define IN_MAX       (WORKER_SCRATCH + 64 * 1024)
+#define IN_PAUSE     (16 * 1024)
+#define COMMANDS_MAX (16 * 1024) /* read at once: each octet of commands may make nine of replies  \
+				  */
 #define OUT_MAX       (1024 * 1024)
 #define OUT_PAUSE     (128 * 1024)
+#define REPLIES_PAUSE (16 * 1024)
 #define LINGER_MS     5000
 #define CLOSING_MS    30000
 #define READS_AT_ONCE 4
@@ -74,8 +77,9 @@ static void end_dialog(struct session *s)
 		return;
 	s->dialog_open = false;
 	dialog_deinit(&s->dialog);
-	if (s->refused > 0 || s->accepted > 0)
-		front_note(s->listener->front, &s->peer.addr, s->accepted == 0, clock_mono_ms());
+	if (s->refused > 0 || s->accepted > 0 || s->misled)
+		front_note(s->listener->front, &s->peer.addr, s->accepted == 0 && !s->misled,
+			   clock_mono_ms());
 }
 
 static void session_end(struct session *s)
@@ -100,13 +104,15 @@ void session_kill(struct session *s)
 /* The last words are in the queue: they are let out, and the client may read them. */
 static void session_finish(struct session *s)
 {
-	bool linger = s->dialog.linger || s->client_in.end > s->client_in.start;
+	/* closing with octets unread resets the connection: a client that has more to say, or does
+	 * not expect the end, might lose the reply before it too */
+	bool linger = s->dialog.linger || s->worker->draining || buf_len(&s->client_in) > 0;
 
 	end_dialog(s);
 	close_backend(s);
 	buf_deinit(&s->client_in);
 	s->lingering = linger;
-	s->client.reading = linger;
+	s->client.reading = linger && !s->client_eof;
 	s->deadline_ms = clock_mono_ms() + (linger ? LINGER_MS : CLOSING_MS);
 
 	int r = conn_flush(&s->client);
@@ -124,18 +130,22 @@ static void finishing_ready(struct session *s, int ready)
 {
 	if (ready & CONN_WRITABLE) {
 		int r = conn_flush(&s->client);
-		if (r < 0 || (r == 0 && !s->lingering)) {
+		if (r < 0 || (r == 0 && (!s->lingering || s->client_eof))) {
 			session_end(s);
 			return;
 		}
 		if (r == 0)
 			shutdown(s->client.fd, SHUT_WR);
 	}
-	if (ready & CONN_READABLE) {
+	if (ready & CONN_READABLE && s->client.reading) {
 		ssize_t n = conn_read(&s->client, s->worker->scratch, WORKER_SCRATCH);
-		if (n == 0 || (n < 0 && n != -EAGAIN)) {
+		if ((n < 0 && n != -EAGAIN) || (n == 0 && buf_len(&s->client.out) == 0)) {
 			session_end(s);
 			return;
+		}
+		if (n == 0) {
+			s->client_eof = true;
+			s->client.reading = false;
 		}
 	}
 	conn_arm(&s->client);
@@ -160,6 +170,20 @@ static void enter_tarpit(struct session *s)
 
 static void backend_ready(struct conn *c, int ready);
 
+/* A relayed client has no dialog that would tell it. */
+static void relay_failed(struct session *s)
+{
+	char text[512];
+	int n = snprintf(text, sizeof(text),
+			 "421 4.3.0 %s: the mail server can't be reached; try again later (%s)\r\n",
+			 s->worker->server->hostname, s->id);
+
+	(void)conn_send(&s->client, (struct sv) { text, (size_t)n });
+	s->relay = false;
+	s->dialog.linger = true;
+	session_finish(s);
+}
+
 static void connect_failed(struct session *s, int error)
 {
 	char where[ADDR_STRLEN + 8];
@@ -170,6 +194,8 @@ static void connect_failed(struct session *s, int error)
 		    strerror(-error));
 	if (s->dialog_open)
 		dialog_backend_failed(&s->dialog, "can't be reached");
+	else if (s->relay)
+		relay_failed(s);
 }
 
 static int connect_backend(struct session *s)
@@ -207,7 +233,45 @@ static int ops_send(struct dialog *d, enum dialog_side to, struct sv bytes)
 	struct session *s = d->user;
 	struct conn *c = to == DIALOG_CLIENT ? &s->client : &s->backend;
 
-	return c->open ? conn_send(c, bytes) : -ENOTCONN;
+	if (!c->open)
+		return -ENOTCONN;
+	if (to == DIALOG_BACKEND && s->backend_deaf)
+		return 0;
+	int r = conn_send(c, bytes);
+	if (r == 0 || to == DIALOG_CLIENT || r == -ENOBUFS || r == -ENOMEM)
+		return r;
+	/* what it has said before it went is read first: session_settle() */
+	s->backend_deaf = true;
+	return 0;
+}
+
+/* One of several backends that offers STARTTLS is enough for all to be only observed. */
+static void note_starttls(struct session *s, int seen)
+{
+	struct listener *l = s->listener;
+	int was = atomic_load_explicit(&l->starttls, memory_order_relaxed);
+
+	if (was == seen || (was == STARTTLS_OFFERED && l->conf->backend_original))
+		return;
+	was = atomic_exchange_explicit(&l->starttls, seen, memory_order_relaxed);
+	if (seen == STARTTLS_OFFERED && was != seen && !s->worker->server->conf->tls_hide)
+		log_warning("id=%s listener=%s a backend offers STARTTLS: this listener only "
+			    "observes; tls.hide: true takes STARTTLS away",
+			    s->id, l->conf->name);
+}
+
+/* The first line has the host's name, and often the client's. */
+static struct sv keywords(struct sv ehlo)
+{
+	const char *end = memchr(ehlo.p, '\n', ehlo.n);
+	size_t first = end ? (size_t)(end + 1 - ehlo.p) : ehlo.n;
+
+	return (struct sv) { ehlo.p + first, ehlo.n - first };
+}
+
+static bool same_offer(struct sv a, struct sv b)
+{
+	return sv_eq(keywords(a), keywords(b));
 }
 
 static void ops_heard(struct dialog *d, bool ehlo, struct sv reply)
@@ -219,9 +283,13 @@ static void ops_heard(struct dialog *d, bool ehlo, struct sv reply)
 		return;
 	}
 	front_learn_ehlo(s->listener->front, reply);
-	int seen = d->backend_starttls ? STARTTLS_OFFERED : STARTTLS_ABSENT;
-	if (atomic_load_explicit(&s->listener->starttls, memory_order_relaxed) != seen)
-		atomic_store_explicit(&s->listener->starttls, seen, memory_order_relaxed);
+	note_starttls(s, d->backend_starttls ? STARTTLS_OFFERED : STARTTLS_ABSENT);
+	if (!s->front || same_offer(d->conf.front_ehlo, reply))
+		return;
+	/* it may have relied on what is not offered: to be told 5xx for that would be our doing.
+	 * Next time the backend greets it */
+	s->misled = true;
+	dialog_backend_failed(d, "has changed what it offers");
 }
 
 static const struct dialog_ops dialog_ops = {
@@ -234,13 +302,14 @@ static const struct dialog_ops dialog_ops = {
 };
 
 /* What came in last stands in the scratch buffer behind what was left before. */
-static ssize_t read_behind(struct session *s, struct conn *c, struct buf *left, struct sv *ret_all)
+static ssize_t read_behind(struct session *s, struct conn *c, struct buf *left, size_t max,
+			   struct sv *ret_all)
 {
 	struct sv old = buf_view(left);
 	char *scratch = s->worker->scratch;
 
 	INVARIANT(old.n < WORKER_SCRATCH);
-	ssize_t n = conn_read(c, scratch + old.n, WORKER_SCRATCH - old.n);
+	ssize_t n = conn_read(c, scratch + old.n, min_size(max, WORKER_SCRATCH - old.n));
 	if (n <= 0)
 		return n;
 	if (old.n > 0) {
@@ -259,14 +328,34 @@ static int feed(struct session *s, enum dialog_side from, struct sv in)
 	return used < in.n ? buf_add(left, in.p + used, in.n - used) : 0;
 }
 
+/* The backend's connection has no end for bytes any more; what it has said still counts. */
+static void backend_is_deaf(struct session *s)
+{
+	s->backend_deaf = true;
+	buf_clear(&s->backend.out);
+}
+
+static void relay_bytes(struct session *s, enum dialog_side from, struct sv bytes)
+{
+	struct conn *to = from == DIALOG_CLIENT ? &s->backend : &s->client;
+
+	if (conn_send(to, bytes) == 0 && conn_flush(to) >= 0)
+		return;
+	if (from == DIALOG_CLIENT)
+		backend_is_deaf(s);
+	else
+		session_end(s);
+}
+
 /* true: full, come again. */
 static bool read_side(struct session *s, enum dialog_side from)
 {
 	struct conn *c = from == DIALOG_CLIENT ? &s->client : &s->backend;
-	struct conn *other = from == DIALOG_CLIENT ? &s->backend : &s->client;
 	struct buf *left = from == DIALOG_CLIENT ? &s->client_in : &s->backend_in;
+	bool commands = from == DIALOG_CLIENT && s->dialog_open &&
+			dialog_waits_for(&s->dialog) != DIALOG_WAIT_DATA;
 	struct sv in;
-	ssize_t n = read_behind(s, c, left, &in);
+	ssize_t n = read_behind(s, c, left, commands ? COMMANDS_MAX : WORKER_SCRATCH, &in);
 
 	if (n == -EAGAIN)
 		return false;
@@ -283,8 +372,7 @@ static bool read_side(struct session *s, enum dialog_side from)
 		return false;
 	}
 	if (s->relay) {
-		if (conn_send(other, in) < 0 || conn_flush(other) < 0)
-			session_end(s);
+		relay_bytes(s, from, in);
 	} else if (feed(s, from, in) < 0) {
 		session_end(s);
 	}
@@ -314,36 +402,57 @@ static void settle_relay(struct session *s)
 {
 	int to_client = conn_flush(&s->client), to_backend = conn_flush(&s->backend);
 
-	if (to_client < 0 || to_backend < 0 || (s->client_eof && s->backend_eof)) {
+	if (to_client < 0) {
 		session_end(s);
 		return;
 	}
+	if (to_backend < 0)
+		backend_is_deaf(s);
 	/* an end of file is passed on when all before it is */
 	if (s->backend_eof && to_client == 0) {
-		session_end(s);
+		s->relay = false;
+		s->dialog.linger = true;
+		session_finish(s);
 		return;
 	}
 	if (s->client_eof && to_backend == 0)
 		shutdown(s->backend.fd, SHUT_WR);
-	s->client.reading = !s->client_eof && buf_len(&s->backend.out) < OUT_PAUSE;
+	s->client.reading = !s->client_eof && !s->backend_eof && !s->backend_deaf &&
+			    buf_len(&s->backend.out) < OUT_PAUSE;
 	s->backend.reading = !s->backend_eof && buf_len(&s->client.out) < OUT_PAUSE;
 	s->deadline_ms = clock_mono_ms() + RELAY_LIMIT_MS;
 	conn_arm(&s->client);
 	conn_arm(&s->backend);
 }
 
+static bool is_talking(const struct session *s)
+{
+	return s->dialog_open && s->dialog.state == DIALOG_TALKING;
+}
+
+static void hear_out_backend(struct session *s)
+{
+	backend_is_deaf(s);
+	for (int i = 0; i < READS_AT_ONCE && is_talking(s) && !s->backend_eof; i++)
+		(void)read_side(s, DIALOG_BACKEND);
+	if (is_talking(s) && !s->dialog.backend_done)
+		dialog_backend_failed(&s->dialog, "broke the connection");
+}
+
 static void settle_talk(struct session *s)
 {
 	/* what was left may be readable now, or the end of it */
-	if (buf_len(&s->client_in) > 0 || s->client_eof) {
+	if ((buf_len(&s->client_in) > 0 || s->client_eof) &&
+	    buf_len(&s->client.out) < REPLIES_PAUSE) {
 		struct sv in = buf_view(&s->client_in);
 		size_t used = dialog_feed(&s->dialog, DIALOG_CLIENT, in);
 		buf_consume(&s->client_in, used);
 	}
-	if (s->dialog.backend_done)
+	if (s->backend.open && !s->dialog.backend_done &&
+	    (s->backend_deaf || conn_flush(&s->backend) < 0))
+		hear_out_backend(s);
+	if (s->dialog_open && s->dialog.backend_done)
 		close_backend(s);
-	if (s->backend.open && conn_flush(&s->backend) < 0)
-		dialog_backend_failed(&s->dialog, "broke the connection");
 }
 
 static void session_settle(struct session *s)
@@ -372,7 +481,7 @@ static void session_settle(struct session *s)
 				break;
 			}
 			s->client.reading = !s->client_eof && buf_len(&s->client_in) < IN_PAUSE &&
-					    buf_len(&s->client.out) < OUT_PAUSE &&
+					    buf_len(&s->client.out) < REPLIES_PAUSE &&
 					    buf_len(&s->backend.out) < OUT_PAUSE;
 			s->backend.reading = !s->backend_eof && buf_len(&s->client.out) < OUT_PAUSE;
 			s->deadline_ms =
@@ -400,7 +509,7 @@ static void client_ready(struct conn *c, int ready)
 	}
 	if (ready & CONN_READABLE && c->reading)
 		for (int i = 0;
-		     i < READS_AT_ONCE && !s->dead && c->open && c->reading &&
+		     i < READS_AT_ONCE && (s->relay || is_talking(s)) && c->open && c->reading &&
 		     buf_len(&s->client_in) < IN_PAUSE && buf_len(&s->backend.out) < OUT_PAUSE;
 		     i++)
 			if (!read_side(s, DIALOG_CLIENT))
@@ -419,15 +528,13 @@ static void backend_ready(struct conn *c, int ready)
 		c->connecting = false;
 		if (r < 0) {
 			connect_failed(s, r);
-			if (s->relay)
-				session_end(s);
 			session_settle(s);
 			return;
 		}
 	}
 	if (ready & CONN_READABLE && c->reading)
-		for (int i = 0; i < READS_AT_ONCE && !s->dead && c->open && c->reading &&
-				buf_len(&s->client.out) < OUT_PAUSE;
+		for (int i = 0; i < READS_AT_ONCE && (s->relay || is_talking(s)) && c->open &&
+				c->reading && buf_len(&s->client.out) < OUT_PAUSE;
 		     i++)
 			if (!read_side(s, DIALOG_BACKEND))
 				break;
@@ -531,8 +638,7 @@ void session_start(struct worker_shared *w, struct listener *listener, int fd,
 	 * address, it is parsed on, for what the backend does is done in our name */
 	if (s->trusted && listener->conf->source == SOURCE_CLIENT) {
 		s->relay = true;
-		if (connect_backend(s) < 0)
-			session_end(s);
+		(void)connect_backend(s);
 	} else if (start_dialog(s) < 0) {
 		session_end(s);
 	}

@@ -24,6 +24,8 @@ struct session {
 	bool trusted;
 	bool relay; /* bytes are copied; the dialog has nothing to say any more */
 	bool client_eof, backend_eof;
+	bool backend_deaf; /* takes no more bytes */
+	bool misled;       /* was greeted from here with what the backend doesn't offer any more */
 	bool dialog_open;
 	bool lingering; /* the last words are out; what the client still sends is thrown away */
 	bool dead;      /* waits for its handles to close */

@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/marks.h"
+#include "proxy/judge.h"
 #include "proxy/session.h"
 
 #include <errno.h>
@@ -23,6 +25,7 @@ struct door_socket { /* one listening socket */
 	struct worker *worker;
 	struct listener *listener;
 	int fd;
+	uint16_t port;
 	bool paused; /* no descriptors left: tried again with the next tick */
 };
 
@@ -65,6 +68,7 @@ static void stop_if_done(struct worker *w)
 	if (!w->shared.draining || w->n_sessions > 0 || w->stopping)
 		return;
 	w->stopping = true;
+	judge_stop(&w->shared);
 	resolver_port_free(w->shared.port);
 	uv_close((uv_handle_t *)&w->drain, NULL);
 	uv_close((uv_handle_t *)&w->tick, NULL);
@@ -102,13 +106,34 @@ static void say_and_close(int fd, const char *text)
 	close(fd);
 }
 
-/* A connection whose destination is none of ours would make us an open proxy. */
+/* Does this host have it? Only such an address can be bound to. */
+static bool is_local(const struct addr *addr)
+{
+	struct endpoint e = { .addr = *addr };
+	struct sockaddr_storage sa;
+	socklen_t len = endpoint_to_sockaddr(&e, false, &sa);
+
+	int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return true;
+	bool local = bind(fd, (struct sockaddr *)&sa, len) == 0;
+	close(fd);
+	return local;
+}
+
+/*
+ * A connection whose destination is none of ours would make us an open proxy, and one that asked
+ * for our own port, which a wildcard listener on the mail server's host takes, would come back to
+ * us for ever.
+ */
 static bool destination_is_ours(const struct door_socket *d, const struct endpoint *server)
 {
 	const struct policy *policy = &d->worker->shared.server->conf->policy;
 
-	return d->listener->conf->mode == LISTENER_LISTEN ||
-	       prefix_set_contains(&policy->server_addresses, &server->addr);
+	if (d->listener->conf->mode == LISTENER_LISTEN)
+		return true;
+	return prefix_set_contains(&policy->server_addresses, &server->addr) &&
+	       (server->port != d->port || !is_local(&server->addr));
 }
 
 static bool accept_one(struct door_socket *d)
@@ -153,10 +178,14 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
 			break;
 }
 
+/* Takes connections to other hosts' addresses; they inherit the mark. */
 static int set_transparent(int fd, int family)
 {
+	uint32_t mark = MARK_CLIENT;
 	int one = 1;
 
+	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0)
+		return -1;
 	if (family == AF_INET)
 		return setsockopt(fd, SOL_IP, IP_TRANSPARENT, &one, sizeof(one));
 	return setsockopt(fd, SOL_IPV6, IPV6_TRANSPARENT, &one, sizeof(one));
@@ -219,7 +248,9 @@ static int open_socket(struct worker *w, struct listener *listener, const struct
 			  endpoint_format(bind_to, where), strerror(-r));
 		return 1;
 	}
-	*d = (struct door_socket) { .worker = w, .listener = listener, .fd = fd };
+	*d = (struct door_socket) {
+		.worker = w, .listener = listener, .fd = fd, .port = bind_to->port
+	};
 	r = uv_poll_init(&w->shared.loop, &d->poll, fd);
 	if (r < 0) {
 		close(fd);

@@ -17,6 +17,7 @@
 #define WORKER_SCRATCH (128 * 1024)
 
 struct session;
+struct named_event;
 
 enum starttls_seen { STARTTLS_UNKNOWN, STARTTLS_OFFERED, STARTTLS_ABSENT };
 
@@ -64,6 +65,8 @@ struct worker_shared {
 	int number;
 	bool draining;
 	uint32_t next_id;
+	struct named_event *named; /* judge.c's */
+	size_t n_named;
 	char scratch[WORKER_SCRATCH]; /* what was just read; nobody's after a callback returns */
 };
 

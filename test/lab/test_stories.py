@@ -355,6 +355,22 @@ c.quit()
 class GatewayStories(Stories, LabCase):
     mode = "gateway"
 
+    def test_ports_of_clients_and_of_our_own_connections_may_meet(self):
+        """A client's connection C:p to the server and our own C:p to it, for another session of that client, look
+        alike to the kernel's connection tracking. These clients use the ports that we choose from."""
+        lab, client = self.lab, self.lab.client("relay")  # never refused: its sessions reach the server
+        held = [mail.Smtp(lab.ns["world"], client, lab.server(4), lab.smtp_port, timeout=10.0, source_port=port)
+                for port in range(2000, 2240)]
+        try:
+            for _ in range(200):
+                with mail.Smtp(lab.ns["world"], client, lab.server(4), lab.smtp_port, timeout=10.0) as s:
+                    self.assert_code(s.cmd("NOOP"), 250)
+            for s in held:
+                self.assert_code(s.cmd("NOOP"), 250)
+        finally:
+            for s in held:
+                s.close()
+
 
 class SameHostStories(Stories, LabCase):
     mode = "same-host"

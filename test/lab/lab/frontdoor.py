@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import time
 
 from . import paths, servers
 
@@ -94,7 +95,10 @@ class Frontdoor(servers.Server):
                         *recipients, check=False)
 
     def events(self):
-        """Typed events so far, oldest first."""
+        """Typed events so far, oldest first; the daemon lets lines come together for a moment before it writes."""
+        size = -1
+        while size != (size := os.path.getsize(self.events_file) if os.path.exists(self.events_file) else 0):
+            time.sleep(0.25)
         try:
             with open(self.events_file) as f:
                 return [json.loads(line) for line in f if line.endswith("\n")]

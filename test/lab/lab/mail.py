@@ -46,7 +46,7 @@ class Closed(Exception):
     """The server closed the connection, or never answered it."""
 
 
-def dial(ns, source, dest, port=25, timeout=30.0):
+def dial(ns, source, dest, port=25, timeout=30.0, source_port=0):
     family = socket.AF_INET6 if ":" in dest else socket.AF_INET
     with ns:
         s = socket.socket(family, socket.SOCK_STREAM)
@@ -55,7 +55,7 @@ def dial(ns, source, dest, port=25, timeout=30.0):
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if source:
-            s.bind((source, 0))
+            s.bind((source, source_port))
         s.connect((dest, port))
     except BaseException:
         s.close()
@@ -66,9 +66,10 @@ def dial(ns, source, dest, port=25, timeout=30.0):
 class Smtp:
     """One connection. Commands as bytes or text without CRLF; a closed one raises Closed."""
 
-    def __init__(self, ns, source, dest, port=25, timeout=30.0, helo="client.lab-sender.net", greet=True):
+    def __init__(self, ns, source, dest, port=25, timeout=30.0, helo="client.lab-sender.net", greet=True,
+                 source_port=0):
         try:
-            self.sock = dial(ns, source, dest, port, timeout)
+            self.sock = dial(ns, source, dest, port, timeout, source_port)
         except OSError as e:
             raise Closed(str(e)) from None
         self.rest = b""

@@ -229,6 +229,7 @@ static void test_whole(void **state)
 		"\t}\n"
 		"\tchain output {\n"
 		"\t\ttype route hook output priority mangle; policy accept;\n"
+		"\t\tmeta mark & 0xff == 0xfc return\n"
 		"\t\tmeta mark & 0xff == 0xfe ct mark set ct mark & 0xffffff00 | 0xfe\n"
 		"\t\tct mark & 0xff == 0xfe ct direction reply meta mark set meta mark & "
 		"0xffffff00 | 0x1\n"
