@@ -212,21 +212,12 @@ static void print_text(struct explain *x, struct decide_facts *f, struct known *
 		     "tls.hide");
 }
 
+/* NULL: could not be found out. */
 static const char *first_name(const struct explain *x, const struct decide_facts *f)
 {
-	static const char *const words[DOOR_NAME_COUNT] = {
-		[DOOR_NAME_APEX] = "apex",
-		[DOOR_NAME_WWW] = "www",
-		[DOOR_NAME_MAIL] = "mail",
-		[DOOR_NAME_SMTP] = "smtp",
-	};
 	struct door_names *names = ask_names(x->ask, f->domain);
-	const char *found = "none";
+	const char *found = names ? door_names_word(names, &x->server) : NULL;
 
-	for (int i = DOOR_NAME_COUNT - 1; names && i >= 0; i--)
-		for (unsigned k = 0; k < names->n[i]; k++)
-			if (addr_eq(&names->addrs[i][k], &x->server))
-				found = words[i];
 	free(names);
 	return found;
 }

@@ -20,8 +20,9 @@ struct event_rcpt {
 	char helo[EVENT_TEXT_MAX];
 	char rcpt_domain[EVENT_TEXT_MAX];
 	enum door_kind door;
-	bool door_known;       /* false: nobody had to look at it */
-	const char *door_name; /* static: "mx" "apex" "www" "mail" "smtp" "other" "none" */
+	bool door_known; /* false: nobody had to look at it */
+	const char *
+		door_name; /* static: "mx" "apex" "www" "mail" "smtp" "none"; NULL: not looked up */
 	enum grade grade;
 	enum finding finding;
 	enum action action; /* carried out */

@@ -314,7 +314,7 @@ static void fill_event(const struct judgement *j, int message_reply, uint64_t oc
 		.server = s->server,
 		.door = d->door,
 		.door_known = d->door_known,
-		.door_name = d->door == DOOR_SELF || d->door == DOOR_BACKUP ? "mx" : "none",
+		.door_name = d->door == DOOR_SELF || d->door == DOOR_BACKUP ? "mx" : NULL,
 		.grade = d->grade,
 		.finding = d->finding,
 		.action = d->action,
@@ -344,22 +344,6 @@ struct named_event {
 	struct event_rcpt event;
 };
 
-static const char *name_of_door(const struct door_names *names, const struct addr *server)
-{
-	static const char *const words[DOOR_NAME_COUNT] = {
-		[DOOR_NAME_APEX] = "apex",
-		[DOOR_NAME_WWW] = "www",
-		[DOOR_NAME_MAIL] = "mail",
-		[DOOR_NAME_SMTP] = "smtp",
-	};
-
-	for (int i = 0; i < DOOR_NAME_COUNT; i++)
-		for (int k = 0; k < names->n[i]; k++)
-			if (addr_eq(&names->addrs[i][k], server))
-				return words[i];
-	return "none";
-}
-
 static void named_end(struct named_event *n)
 {
 	struct worker_shared *w = n->worker;
@@ -379,7 +363,7 @@ static void on_names(struct resolver_query *query, const void *result)
 {
 	struct named_event *n = query->user;
 
-	n->event.door_name = name_of_door(result, &n->event.server.addr);
+	n->event.door_name = door_names_word(result, &n->event.server.addr);
 	named_end(n);
 }
 
@@ -412,7 +396,7 @@ static void emit(struct worker_shared *w, struct event_rcpt *e)
 	if (e->finding == FINDING_DIRECT && !w->draining) {
 		const struct door_names *names = resolver_peek_names(w->port, e->rcpt_domain);
 		if (names)
-			e->door_name = name_of_door(names, &e->server.addr);
+			e->door_name = door_names_word(names, &e->server.addr);
 		else if (wait_for_names(w, e))
 			return;
 	}

@@ -19,14 +19,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define IN_MAX       (WORKER_SCRATCH + 64 * 1024)
-#define IN_PAUSE     (16 * 1024)
-#define COMMANDS_MAX (16 * 1024) /* read at once: each octet of commands may make nine of replies  \
-				  */
+#define IN_MAX   (WORKER_SCRATCH + 64 * 1024)
+#define IN_PAUSE (16 * 1024)
+#define COMMANDS_MAX                                                                               \
+	(16 * 1024) /* read at once: each octet of commands may make nine of replies               \
+		     */
 #define OUT_MAX       (1024 * 1024)
 #define OUT_PAUSE     (128 * 1024)
 #define REPLIES_PAUSE (16 * 1024)
 #define LINGER_MS     5000
+#define LINGER_END_MS 1000 /* when the program is to end */
 #define CLOSING_MS    30000
 #define READS_AT_ONCE 4
 
@@ -113,7 +115,9 @@ static void session_finish(struct session *s)
 	buf_deinit(&s->client_in);
 	s->lingering = linger;
 	s->client.reading = linger && !s->client_eof;
-	s->deadline_ms = clock_mono_ms() + (linger ? LINGER_MS : CLOSING_MS);
+	s->deadline_ms = clock_mono_ms() + (!linger               ? CLOSING_MS
+					    : s->worker->draining ? LINGER_END_MS
+								  : LINGER_MS);
 
 	int r = conn_flush(&s->client);
 	if (r < 0 || (r == 0 && (!linger || s->client_eof))) {
