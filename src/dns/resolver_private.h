@@ -14,9 +14,10 @@ enum { RESOLVER_KINDS = RESOLVER_NAMES + 1 };
 /* A question on its way to the resolver's thread and back, or a domain to keep. */
 struct resolver_request {
 	struct resolver_request *next;
-	struct resolver_port *port;   /* NULL: keep domain */
-	struct resolver_query *query; /* the port's thread's; NULL: cancelled */
-	void *result;                 /* NULL: memory ran out */
+	struct resolver_port *port; /* NULL: keep domain */
+	/* of the port's thread, which alone writes and follows it; NULL: cancelled */
+	_Atomic(struct resolver_query *) query;
+	void *result; /* NULL: memory ran out */
 	enum resolver_kind kind;
 	struct addr client;
 	char domain[]; /* empty for RESOLVER_CLIENT */

@@ -7,6 +7,9 @@
 enum {
 	MAX_CONFIRMING = 64,  /* each has a socket of its own */
 	MAX_REFRESHING = 100, /* questions: as many answers surely fit a socket's usual buffer */
+	/* In the line: clients that ask for names nobody answers for must not make it grow. Above
+	   it a name that is not known counts as one that can't be found out. */
+	MAX_WAITING = 20000,
 };
 
 static void list_add(struct task_list *l, struct task *t)
@@ -201,6 +204,35 @@ static void refresh_ready(struct resolver *r)
 	}
 }
 
+/* All who asked have gone since: clients that hang up leave no work behind. */
+static bool is_abandoned(const struct task *t)
+{
+	if (!t->waiters.first)
+		return false; /* a confirmation waits for it */
+	for (struct resolver_request *req = t->waiters.first; req; req = req->next)
+		if (atomic_load_explicit(&req->query, memory_order_relaxed))
+			return false;
+	if (t->kind != RESOLVER_DOMAIN)
+		return true;
+	/* a door that is in use: its next refresh is set when this one ends */
+	const struct door *d = t->entry->owner;
+	return !d->kept && !d->ready && !table_value(t->entry) && !d->tasks[RESOLVER_CONFIRM];
+}
+
+/* The next of a line that is worth while, out of it; NULL: none. */
+static struct task *line_take(struct task_list *line)
+{
+	struct task *t;
+
+	while ((t = line->first)) {
+		list_remove(line, t);
+		if (!is_abandoned(t))
+			return t;
+		task_end(t);
+	}
+	return NULL;
+}
+
 void tasks_pump(struct resolver *r)
 {
 	struct task *t;
@@ -209,21 +241,18 @@ void tasks_pump(struct resolver *r)
 	if (r->pumping)
 		return;
 	r->pumping = true;
-	while ((t = r->line.first) && has_room(r, r->conf.max_in_flight)) {
-		list_remove(&r->line, t);
+	while (has_room(r, r->conf.max_in_flight) && (t = line_take(&r->line)))
 		task_start(t);
-	}
-	while ((t = r->confirm_line.first) && r->n_confirming < MAX_CONFIRMING) {
-		list_remove(&r->confirm_line, t);
+	while (r->n_confirming < MAX_CONFIRMING && (t = line_take(&r->confirm_line)))
 		task_start(t);
-	}
 	refresh_ready(r);
 	r->pumping = false;
 	atomic_store_explicit(&r->counters.in_flight, channel_load(r->channel),
 			      memory_order_relaxed);
 }
 
-/* Joins the look-up that is under way, or puts one in the line. NULL: memory ran out. */
+/* Joins the look-up that is under way, or puts one in the line. NULL: the line is too long, or
+ * memory ran out. */
 static struct task *join(struct resolver *r, enum resolver_kind kind, struct table_entry *e)
 {
 	struct task *t = entry_task(e, kind);
@@ -232,6 +261,8 @@ static struct task *join(struct resolver *r, enum resolver_kind kind, struct tab
 		r->counters.joined++;
 		return t;
 	}
+	if (kind != RESOLVER_CONFIRM && r->line.n >= MAX_WAITING)
+		return NULL;
 	t = task_new(r, kind, e);
 	if (t && kind != RESOLVER_CONFIRM)
 		list_add(&r->line, t);
@@ -285,9 +316,26 @@ static struct table_entry *request_entry(struct resolver *r, struct resolver_req
 	return NULL;
 }
 
+/* Nothing is made for a name that is new when there is no place in the line. */
+static bool is_refused(const struct resolver *r, const struct resolver_request *req)
+{
+	const struct table *t = req->kind == RESOLVER_CLIENT  ? &r->clients
+				: req->kind == RESOLVER_NAMES ? &r->names
+							      : &r->domains;
+	struct table_entry *e;
+
+	if (r->line.n < MAX_WAITING)
+		return false;
+	(void)table_get(t,
+			req->kind == RESOLVER_CLIENT ? client_key(&req->client)
+						     : domain_key(req->domain),
+			&e);
+	return !e;
+}
+
 void tasks_ask(struct resolver *r, struct resolver_request *req)
 {
-	struct table_entry *e = request_entry(r, req);
+	struct table_entry *e = is_refused(r, req) ? NULL : request_entry(r, req);
 	int64_t now = clock_mono_ms();
 	struct task *t;
 

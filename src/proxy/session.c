@@ -412,19 +412,27 @@ static void settle_relay(struct session *s)
 	}
 	if (to_backend < 0)
 		backend_is_deaf(s);
-	/* an end of file is passed on when all before it is */
-	if (s->backend_eof && to_client == 0) {
+	/* an end of file is passed on when all before it is; the other direction goes on */
+	bool client_done = s->client_eof && to_backend == 0;
+	bool backend_done = s->backend_eof && to_client == 0;
+	if (backend_done && client_done) {
+		session_end(s);
+		return;
+	}
+	if (backend_done && s->backend_deaf) {
 		s->relay = false;
 		s->dialog.linger = true;
 		session_finish(s);
 		return;
 	}
-	if (s->client_eof && to_backend == 0)
+	if (client_done)
 		shutdown(s->backend.fd, SHUT_WR);
-	s->client.reading = !s->client_eof && !s->backend_eof && !s->backend_deaf &&
-			    buf_len(&s->backend.out) < OUT_PAUSE;
+	if (backend_done)
+		shutdown(s->client.fd, SHUT_WR);
+	s->client.reading =
+		!s->client_eof && !s->backend_deaf && buf_len(&s->backend.out) < OUT_PAUSE;
 	s->backend.reading = !s->backend_eof && buf_len(&s->client.out) < OUT_PAUSE;
-	s->deadline_ms = clock_mono_ms() + RELAY_LIMIT_MS;
+	s->deadline_ms = clock_mono_ms() + (s->backend_eof ? CLOSING_MS : RELAY_LIMIT_MS);
 	conn_arm(&s->client);
 	conn_arm(&s->backend);
 }
@@ -443,11 +451,15 @@ static void hear_out_backend(struct session *s)
 		dialog_backend_failed(&s->dialog, "broke the connection");
 }
 
-static void settle_talk(struct session *s)
+/* false: the client does not take its replies, and is not listened to until it can be written to
+ * again. */
+static bool settle_talk(struct session *s)
 {
+	bool heard = buf_len(&s->client.out) < REPLIES_PAUSE || conn_flush(&s->client) <= 0 ||
+		     buf_len(&s->client.out) < REPLIES_PAUSE;
+
 	/* what was left may be readable now, or the end of it */
-	if ((buf_len(&s->client_in) > 0 || s->client_eof) &&
-	    buf_len(&s->client.out) < REPLIES_PAUSE) {
+	if (heard && (buf_len(&s->client_in) > 0 || s->client_eof)) {
 		struct sv in = buf_view(&s->client_in);
 		size_t used = dialog_feed(&s->dialog, DIALOG_CLIENT, in);
 		buf_consume(&s->client_in, used);
@@ -457,6 +469,7 @@ static void settle_talk(struct session *s)
 		hear_out_backend(s);
 	if (s->dialog_open && s->dialog.backend_done)
 		close_backend(s);
+	return heard;
 }
 
 static void session_settle(struct session *s)
@@ -464,8 +477,7 @@ static void session_settle(struct session *s)
 	if (s->dead || s->settling)
 		return;
 	s->settling = true;
-	if (s->dialog_open)
-		settle_talk(s);
+	bool heard = s->dialog_open && settle_talk(s);
 	if (s->dialog_open && !s->dead && s->dialog.state == DIALOG_RELAY)
 		enter_relay(s);
 	if (s->relay && !s->dead) {
@@ -480,7 +492,8 @@ static void session_settle(struct session *s)
 			break;
 		case DIALOG_TALKING:
 		case DIALOG_RELAY:
-			if (conn_flush(&s->client) < 0) {
+			/* not heard: it must stay waiting to be written to */
+			if (heard && conn_flush(&s->client) < 0) {
 				session_end(s);
 				break;
 			}
@@ -514,7 +527,8 @@ static void client_ready(struct conn *c, int ready)
 	if (ready & CONN_READABLE && c->reading)
 		for (int i = 0;
 		     i < READS_AT_ONCE && (s->relay || is_talking(s)) && c->open && c->reading &&
-		     buf_len(&s->client_in) < IN_PAUSE && buf_len(&s->backend.out) < OUT_PAUSE;
+		     buf_len(&s->client_in) < IN_PAUSE && buf_len(&s->backend.out) < OUT_PAUSE &&
+		     (s->relay || buf_len(&s->client.out) < REPLIES_PAUSE);
 		     i++)
 			if (!read_side(s, DIALOG_CLIENT))
 				break;
