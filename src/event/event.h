@@ -43,7 +43,9 @@ struct event_sink;
 
 /* path "-": standard output. 0, -errno (the file can't be opened). */
 int event_sink_new(const char *path, struct event_sink **ret_sink);
-/* Writes what is queued, then ends. */
+/* Writes what is queued, then ends; nobody reading for EVENT_END_MS, it is given up with what is
+ * left. */
+#define EVENT_END_MS 5000
 void event_sink_free(struct event_sink *s);
 /* Any thread; copies. sink may be NULL. */
 void event_emit_rcpt(struct event_sink *s, const struct event_rcpt *e);

@@ -213,13 +213,22 @@ fail:
 
 void event_sink_free(struct event_sink *s)
 {
+	struct timespec until;
+
 	if (!s)
 		return;
 	pthread_mutex_lock(&s->lock);
 	s->stopping = true;
 	pthread_cond_signal(&s->wake);
 	pthread_mutex_unlock(&s->lock);
-	pthread_join(s->thread, NULL);
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += EVENT_END_MS / 1000;
+	if (pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
+		/* a pipe that nobody reads must not hold up the end; the thread has s still */
+		log_warning("events=%s error=\"not written in time\" the last events are lost",
+			    s->path ? s->path : "-");
+		return;
+	}
 	pthread_cond_destroy(&s->wake);
 	pthread_mutex_destroy(&s->lock);
 	if (s->fd >= 0)

@@ -5,6 +5,9 @@
  * offers the dialog what it has left, sends what came out, applies back pressure (a side whose peer
  * does not take its bytes is not read), and ends the session when the dialog has. Nothing is freed
  * below a callback of its own: a dead session waits until libuv has closed its handles.
+ *
+ * Longer than most files here: a session that talks, one that is copied and one that ends share the
+ * same two connections and most of their state, and each step may turn one into another.
  */
 #include "proxy/session.h"
 

@@ -1,5 +1,6 @@
 """Peers at their worst: what is relayed as bytes, connections that end half way, and what a peer could
 make grow."""
+import fcntl
 import hashlib
 import os
 import signal
@@ -11,6 +12,7 @@ from harness import fakes
 from harness.case import DaemonCase
 from lab import mail
 
+F_SETPIPE_SZ = 1031  # <linux/fcntl.h>
 HELLO = fakes.EHLO.replace("250 8BITMIME", "250-AUTH PLAIN\r\n250 8BITMIME").encode() + b"\r\n"
 
 
@@ -335,3 +337,83 @@ class Ends(DaemonCase):
         d.process.wait(20)
         self.assertEqual(d.process.returncode, 0)
         self.assertLess(time.monotonic() - start, 4)
+
+    def test_in_the_middle_of_everything(self):
+        """Clients of all kinds at work when the signal comes: what the backend took was answered."""
+        backend = self.fake()
+        d = self.serve(backend, domains=[{"name": self.name("acme", 1), "action": "reject"}])
+        self.hear(d)
+        taken = [len(backend.messages)]
+        stop, lock = threading.Event(), threading.Lock()
+
+        def mix(source, number):
+            i = 0
+            while not stop.is_set():
+                i += 1
+                to = self.name("acme", 1) if (i + number) % 3 else self.name("self")
+                try:
+                    with mail.Smtp(self.place.host, source, self.place.server, d.port, timeout=10) as c:
+                        for _ in range(1 + i % 2):
+                            _, final = c.mail("m@lab-sender.net", ["u@" + to], b"x\r\n" * 3000)
+                            if final and final.code == 250:
+                                with lock:
+                                    taken[0] += 1
+                        if i % 2:
+                            c.cmd("QUIT")
+                except (mail.Closed, OSError):
+                    pass
+        team = [threading.Thread(target=mix, args=(self.bot(), n)) for n in range(12)]
+        for t in team:
+            t.start()
+        time.sleep(3)
+        d.process.terminate()
+        d.process.wait(20)
+        stop.set()
+        for t in team:
+            t.join()
+        self.assertEqual(d.process.returncode, 0, d.tail(20))
+        self.assertGreater(taken[0], 50)
+        self.assertEqual(taken[0], len(backend.messages))
+
+    def test_with_events_that_nobody_reads(self):
+        conf = self.conf()
+        path = os.path.join(conf.dir, "fifo")
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        fcntl.fcntl(reader, F_SETPIPE_SZ, 4096)
+        d = self.serve(events={"json": path})
+        c = self.connect(d, self.bot())
+        for _ in range(30):
+            c.cmd("MAIL FROM:<m@lab-sender.net>")
+            self.assert_code(c.cmd("RCPT TO:<u@%s>" % self.name("self")), 250)
+            c.cmd("RSET")
+        time.sleep(0.3)
+        d.process.terminate()
+        self.assertEqual(d.process.wait(12), 0)
+        self.assertIn("the last events are lost", d.log_text())
+
+
+class Descriptors(DaemonCase):
+    def test_when_there_are_no_more(self):
+        """Clients that find none are told 421 or wait; when some are free again all is as before."""
+        d = self.serve(descriptors=64)
+        clients = []
+        for _ in range(80):
+            clients.append(self.connect(d, self.bot(), greet=False))
+        time.sleep(2)
+        self.assertIsNone(d.process.poll())
+        for c in clients:
+            self.abort(c)
+        for _ in range(4):
+            self.assert_code(self.send_one(d, self.bot(), "u@" + self.name("self"))[1], 250)
+        self.assertLess(d.log_text().count("can't accept"), 12)
+
+    def test_a_listener_does_not_connect_to_itself(self):
+        """Steered connections go to the server's port; one that asks for the listener's own would come
+        back for ever, and take them all."""
+        self.need_client_source()
+        d = self.serve(descriptors=256, listener={"mode": "tproxy", "backend": None})
+        c = self.connect(d, self.bot(), greet=False)
+        self.assertRaises(mail.Closed, c.read)
+        self.assertNotIn("Too many open files", d.log_text())
