@@ -161,6 +161,22 @@ static bool binds_meet(const struct listener_conf *a, const struct listener_conf
 	return false;
 }
 
+/* A backend that is the listener again would make each session open another, without end. */
+static bool is_own_backend(const struct listener_conf *l)
+{
+	static const struct addr any6;
+	const struct addr any4 = addr_from_v4("\0\0\0");
+
+	for (size_t i = 0; i < l->n_bind; i++) {
+		const struct endpoint *b = &l->bind[i];
+		bool any = addr_eq(&b->addr, &any4) || addr_eq(&b->addr, &any6);
+		if (b->port == l->backend.port && (addr_eq(&b->addr, &l->backend.addr) ||
+						   (any && addr_is_loopback(&l->backend.addr))))
+			return true;
+	}
+	return false;
+}
+
 static void check_listener(struct conf_reader *r, const struct yaml_node *node,
 			   const struct conf *c, const struct listener_row *row)
 {
@@ -175,6 +191,9 @@ static void check_listener(struct conf_reader *r, const struct yaml_node *node,
 		reader_error(r, at ? at : node, "listeners.backend",
 			     "'original' needs mode: tproxy; accepted with mode: listen: "
 			     "ADDRESS:PORT");
+	if (l->mode == LISTENER_LISTEN && !l->backend_original && is_own_backend(l))
+		reader_error(r, at ? at : node, "listeners.backend",
+			     "this is the listener itself; accepted: the mail server's address");
 	at = yaml_get(node, "upstream_tls");
 	if (at && row->upstream_tls == UPSTREAM_OFF && !c->tls_hide)
 		reader_warning(r, at, "listeners.upstream_tls",

@@ -256,6 +256,10 @@ static const struct {
 	{ "listeners: [{mode: tproxy, backend: 127.0.0.1:25}]",
 	  "f:1:37: listeners.backend: with mode: tproxy the backend is where the client went; "
 	  "accepted: original" },
+	{ "listeners: [{bind: [\"127.0.0.1:25\"]}]",
+	  "f:1:13: listeners.backend: this is the listener itself; accepted: the mail server" },
+	{ "listeners: [{bind: [\"0.0.0.0:2626\"], backend: \"127.0.0.1:2626\"}]",
+	  "f:1:47: listeners.backend: this is the listener itself" },
 	{ "listeners: [{backend: original}]",
 	  "f:1:23: listeners.backend: 'original' needs mode: tproxy" },
 	{ "listeners: [{backend: \"127.0.0.1:0\"}]", "f:1:23: listeners.backend: '127.0.0.1:0'" },
