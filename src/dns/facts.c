@@ -192,19 +192,3 @@ int domain_to_ascii(struct sv domain, char *out)
 	idn2_free(ascii);
 	return r;
 }
-
-const char *door_names_word(const struct door_names *names, const struct addr *server)
-{
-	static const char *const words[DOOR_NAME_COUNT] = {
-		[DOOR_NAME_APEX] = "apex",
-		[DOOR_NAME_WWW] = "www",
-		[DOOR_NAME_MAIL] = "mail",
-		[DOOR_NAME_SMTP] = "smtp",
-	};
-
-	for (int i = 0; i < DOOR_NAME_COUNT; i++)
-		for (int k = 0; k < names->n[i]; k++)
-			if (addr_eq(&names->addrs[i][k], server))
-				return words[i];
-	return "none";
-}

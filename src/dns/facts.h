@@ -70,9 +70,6 @@ struct door_names {
 struct domain_facts *facts_copy(const struct domain_facts *templ);
 struct client_names *client_names_copy(const struct client_names *templ);
 struct door_names *door_names_copy(const struct door_names *templ);
-/* The first of the names that has this address, as events call it: "apex", "www", "mail", "smtp";
- * "none". */
-const char *door_names_word(const struct door_names *names, const struct addr *server);
 /* Any of the three; NULL is fine. */
 void facts_free(void *facts);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/base.h"
+#include "dns/facts.h"
 
 enum door_kind {
 	DOOR_SCANNER,
@@ -80,3 +81,6 @@ const char *reason_name(enum reason v);       /* "not-hosted", ... */
 const char *restraint_name(enum restraint v); /* "never-heard", ...; "" for NONE */
 /* ACTION_UNSET for a word that is no action. */
 enum action action_from_name(struct sv name);
+/* The first of the names that has this address, as events call it: "apex", "www", "mail", "smtp";
+ * "none". */
+const char *door_names_word(const struct door_names *names, const struct addr *server);

@@ -354,9 +354,6 @@ void dialog_turn(struct dialog *d)
 {
 	release(d);
 	flush(d);
-	/* a 452 of release() may have been the last that stood before others */
-	release(d);
-	flush(d);
 	drain_if_idle(d);
 }
 
