@@ -80,5 +80,6 @@ void prefix_set_init(struct prefix_set *s);
 void prefix_set_deinit(struct prefix_set *s);
 int prefix_set_add(struct prefix_set *s, const struct prefix *p); /* 0, -ENOMEM */
 int prefix_set_add_addr(struct prefix_set *s, const struct addr *a);
+int prefix_set_add_range(struct prefix_set *s, const struct addr_range *r);
 void prefix_set_seal(struct prefix_set *s);
 bool prefix_set_contains(const struct prefix_set *s, const struct addr *a);

@@ -10,16 +10,6 @@ void invariant_failed(const char *what, const char *file, int line)
 	abort();
 }
 
-char ascii_lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
-bool ascii_is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 bool ascii_is_alpha(char c)
 {
 	c = ascii_lower(c);

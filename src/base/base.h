@@ -47,9 +47,17 @@ static inline bool sv_eq(struct sv a, struct sv b)
 bool sv_eq_nocase(struct sv a, struct sv b);
 bool sv_starts_nocase(struct sv v, struct sv prefix);
 bool sv_ends_nocase(struct sv v, struct sv suffix);
-char ascii_lower(char c);
-bool ascii_is_digit(char c);
 bool ascii_is_alpha(char c);
+
+static inline char ascii_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+static inline bool ascii_is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
 
 /* Decimal digits only, all of v, at most max: 0; -EINVAL when it is no number, -ERANGE above max.
  */

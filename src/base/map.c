@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
@@ -12,16 +13,19 @@
 
 static uint64_t seed;
 static pthread_once_t seed_once = PTHREAD_ONCE_INIT;
+static atomic_bool seeded; /* spares the call of pthread_once() */
 
 static void seed_init(void)
 {
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		seed = (uint64_t)time(NULL) ^ (uint64_t)getpid() << 32;
+	atomic_store_explicit(&seeded, true, memory_order_release);
 }
 
 uint64_t map_hash(struct sv key)
 {
-	pthread_once(&seed_once, seed_init);
+	if (!atomic_load_explicit(&seeded, memory_order_acquire))
+		pthread_once(&seed_once, seed_init);
 	return XXH3_64bits_withSeed(key.p, key.n, seed);
 }
 

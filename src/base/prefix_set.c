@@ -14,7 +14,7 @@ void prefix_set_deinit(struct prefix_set *s)
 	prefix_set_init(s);
 }
 
-int prefix_set_add(struct prefix_set *s, const struct prefix *p)
+int prefix_set_add_range(struct prefix_set *s, const struct addr_range *r)
 {
 	if (s->n == s->alloc) {
 		size_t alloc = s->alloc ? s->alloc * 2 : 4;
@@ -24,9 +24,16 @@ int prefix_set_add(struct prefix_set *s, const struct prefix *p)
 		s->ranges = ranges;
 		s->alloc = alloc;
 	}
-	s->ranges[s->n++] = (struct addr_range) { p->addr, prefix_last(p) };
+	s->ranges[s->n++] = *r;
 	s->sealed = false;
 	return 0;
+}
+
+int prefix_set_add(struct prefix_set *s, const struct prefix *p)
+{
+	struct addr_range r = { p->addr, prefix_last(p) };
+
+	return prefix_set_add_range(s, &r);
 }
 
 int prefix_set_add_addr(struct prefix_set *s, const struct addr *a)

@@ -62,6 +62,7 @@ static void show(const struct conf *c, size_t n_hosted)
 		       s->action != ACTION_UNSET ? ", own action" : "");
 	}
 	printf("events    %s\n", c->events_json ? c->events_json : "none");
+	printf("state     %s\n", c->state ? c->state : "none");
 }
 
 static bool enforces_anywhere(const struct conf *c)
@@ -113,8 +114,8 @@ static void warn(const struct conf *c)
 		       c->file);
 	if (enforces && c->policy.guessed_action < ACTION_DEFER)
 		printf("%s: warning: doors of scanners that are not configured are only observed "
-		       "(policy.guessed_action)\n",
-		       c->file);
+		       "(policy.guessed_action)%s\n",
+		       c->file, c->state ? " until they are proven" : "");
 	for (size_t i = 0; i < c->n_listeners; i++)
 		warn_listener(c, &c->listeners[i]);
 	if (!c->policy.server_addresses_given && only_private_here())

@@ -1,5 +1,7 @@
 #include "cli/describe.h"
 
+#include "dns/lookup.h"
+
 static const char *const reason_words[REASON_COUNT] = {
 	[REASON_AUTHENTICATED] = "the client has logged in",
 	[REASON_TRUSTED] = "the client is in trusted",
@@ -25,9 +27,11 @@ static const char *const reason_words[REASON_COUNT] = {
 static const char *const restraint_words[RESTRAINT_COUNT] = {
 	[RESTRAINT_NONE] = "",
 	[RESTRAINT_GUESSED] =
-		"the scanner's egress is only guessed, so guessed_action applies; put "
-		"the scanner into scanners:",
+		"the scanner's egress is only guessed, so guessed_action applies, "
+		"until it is proven (policy.prove); or put the scanner into scanners:",
 	[RESTRAINT_LISTED] = "the catalogue alone justifies no more than defer",
+	[RESTRAINT_RIVAL] = "the client's network carries much of this scanner's mail, and may be "
+			    "a part of it that isn't known; if it is: scanners.egress",
 	[RESTRAINT_NEVER_HEARD] =
 		"no mail from this scanner was accepted in 7 days (--heard: as if "
 		"there had been)",
@@ -160,6 +164,60 @@ static void describe_scanner(FILE *out, const struct decide_facts *f, const stru
 	fputc('\n', out);
 }
 
+static void describe_span(FILE *out, int64_t ms)
+{
+	long long hours = (long long)(ms / 3600000);
+
+	if (hours >= 72)
+		fprintf(out, "%lld days", hours / 24);
+	else
+		fprintf(out, "%lld h", hours);
+}
+
+static void describe_rival(FILE *out, const struct proof_state *p)
+{
+	const struct proof_rival *r = p->rivals;
+	char network[ADDR_STRLEN + 4];
+
+	if (p->n_rivals == 0)
+		return;
+	fprintf(out, "; %s%s", r->related ? "related rival " : "rival ",
+		prefix_format(&r->network, network));
+	if (r->ptr_domain)
+		fprintf(out, " (%s)", r->ptr_domain);
+	fprintf(out, " with %.0f %% of the mail for %u domain%s", 100 * r->share, r->domains,
+		r->domains == 1 ? "" : "s");
+	if (p->n_rivals > 1)
+		fprintf(out, ", and %zu more", p->n_rivals - 1);
+}
+
+/* One line: the numbers, and what is lacking. */
+static void describe_proof(FILE *out, const struct description *what)
+{
+	const struct proof_conf *conf = &what->facts->policy->prove;
+	const struct proof_state *p = what->proof;
+
+	if (!p || what->decision->door != DOOR_SCANNER || what->decision->grade == GRADE_CONFIGURED)
+		return;
+	fprintf(out, "  proof       %s: %llu message%s over ",
+		p->outcome == PROOF_PROVEN  ? "proven"
+		: p->outcome == PROOF_RIVAL ? "not proven, since its egress has grown"
+					    : "not proven yet",
+		(unsigned long long)p->inside, p->inside == 1 ? "" : "s");
+	describe_span(out, p->last_ms - p->first_ms);
+	fputs(" from inside", out);
+	if (p->lacks & (PROOF_LACKS_MAILS | PROOF_LACKS_HOURS))
+		fprintf(out, " (needed: %d over %d h)", conf->mails, conf->hours);
+	if (p->domains > 0)
+		fprintf(out, ", %.0f %% of what named clients brought for %zu domain%s%s",
+			100 * p->share, p->domains, p->domains == 1 ? "" : "s",
+			p->lacks & PROOF_LACKS_SHARE ? " (needed: 50 %)" : "");
+	describe_rival(out, p);
+	if (p->ask_operator)
+		fputs("; undecided for 14 days: put it into scanners: with its egress", out);
+	fputc('\n', out);
+}
+
 static void describe_client(FILE *out, const struct decide_facts *f)
 {
 	char text[ADDR_STRLEN];
@@ -179,12 +237,6 @@ static void describe_client(FILE *out, const struct decide_facts *f)
 
 static void describe_names(FILE *out, const struct description *what)
 {
-	static const char *const prefix[DOOR_NAME_COUNT] = {
-		[DOOR_NAME_APEX] = "",
-		[DOOR_NAME_WWW] = "www.",
-		[DOOR_NAME_MAIL] = "mail.",
-		[DOOR_NAME_SMTP] = "smtp.",
-	};
 	int found = 0;
 
 	if (!what->names)
@@ -195,8 +247,8 @@ static void describe_names(FILE *out, const struct description *what)
 		for (unsigned k = 0; k < what->names->n[i]; k++)
 			ours = ours || server_address_is(what->facts, &what->names->addrs[i][k]);
 		if (ours)
-			fprintf(out, "%s%s%s", found++ ? ", " : "  back doors  ", prefix[i],
-				what->facts->domain);
+			fprintf(out, "%s%s%s", found++ ? ", " : "  back doors  ",
+				lookup_name_labels[i], what->facts->domain);
 	}
 	fputs(found ? " lead to this server\n"
 		    : "  back doors  none of the usual names leads here\n",
@@ -225,6 +277,7 @@ void describe_door(FILE *out, const struct description *what)
 		fputs("              the resolver answers with authority: a local zone there\n",
 		      out);
 	describe_scanner(out, f, what->decision);
+	describe_proof(out, what);
 	describe_client(out, f);
 	describe_names(out, what);
 }

@@ -8,7 +8,8 @@
 struct description {
 	const struct decide_facts *facts; /* as last given to decide(), answers and all */
 	const struct decision *decision;
-	const struct door_names *names; /* NULL: not asked */
+	const struct door_names *names;  /* NULL: not asked */
+	const struct proof_state *proof; /* of the decision's scanner; NULL: nothing is known */
 };
 
 /* "passes", "would be refused (observed only)", ...: one line with the reason, no newline. */

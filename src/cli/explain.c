@@ -1,7 +1,7 @@
 /*
  * frontdoor explain: why would this be passed or refused? Asks DNS now, and judges with the same
- * decide() as the daemon; what the daemon has seen (hosted domains learned, scanners heard) it does
- * not know, and says so.
+ * decide() as the daemon. Of what the daemon has seen (hosted domains learned, scanners heard) it
+ * knows what stands in the state file, and says so.
  */
 #include "cli/ask.h"
 #include "cli/cli.h"
@@ -9,19 +9,20 @@
 
 #include "base/clock.h"
 #include "event/event.h"
+#include "policy/recipient.h"
 #include "proxy/interfaces.h"
-#include "smtp/path.h"
+#include "proxy/state.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
-
-#define DOMAINS_MAX (1 + PATH_ROUTES_MAX)
 
 struct explain {
 	const struct conf *conf;
 	const struct listener_conf *listener;
 	struct ask *ask;
 	struct memory *memory;
+	struct proof *proof; /* of the state file */
 	struct prefix_set interfaces;
 	struct addr client, server;
 	bool json, hosted, heard;
@@ -166,23 +167,40 @@ static void suppose_enforced(struct explain *x, struct decide_facts *f, struct k
 	f->policy = &x->conf->policy;
 }
 
+static int hear_too(void *memory, const char *scanner, int64_t when_ms)
+{
+	memory_scanner_heard(memory, scanner, when_ms);
+	return 0;
+}
+
+/* What the first memory knows of scanners. */
+static int know_scanners(const struct explain *x, struct memory *memory)
+{
+	struct proof_summary sum;
+
+	(void)memory_heard_each(x->memory, hear_too, memory);
+	return proof_apply(x->proof, &x->conf->policy.prove, clock_wall_ms(), clock_mono_ms(),
+			   memory, &sum);
+}
+
 /* In a memory of its own: the next recipient's domain may be the same one. */
 static void suppose_hosted(struct explain *x, struct decide_facts *f, struct known *k)
 {
-	struct memory *real = x->memory;
+	struct memory *real = x->memory, *other;
 	struct decision d;
 
-	if (memory_new(&x->memory) == 0) {
-		memory_hosted_add(x->memory, sv_from(f->domain));
-		f->memory = x->memory;
+	if (memory_new(&other) < 0)
+		return;
+	if (know_scanners(x, other) == 0) {
+		memory_hosted_add(other, sv_from(f->domain));
+		f->memory = x->memory = other;
 		suppose(x, f, k, "if hosted: ");
 		if (judge_heard(x, f, k, &d) == 0 && d.finding != FINDING_PASS &&
 		    d.action < ACTION_DEFER)
 			suppose_enforced(x, f, k, &d);
-		memory_free(x->memory);
 	}
-	x->memory = real;
-	f->memory = real;
+	f->memory = x->memory = real;
+	memory_free(other);
 }
 
 static void print_text(struct explain *x, struct decide_facts *f, struct known *k,
@@ -191,6 +209,7 @@ static void print_text(struct explain *x, struct decide_facts *f, struct known *
 	char client[ADDR_STRLEN], server[ADDR_STRLEN];
 	struct door_names *names = NULL;
 	struct description what = { .facts = f, .decision = d };
+	struct proof_state proof = { 0 };
 
 	printf("%s from %s to %s\n", f->domain ? f->domain : "(no domain)",
 	       addr_format(&x->client, client), addr_format(&x->server, server));
@@ -201,7 +220,10 @@ static void print_text(struct explain *x, struct decide_facts *f, struct known *
 	describe_restraint(stdout, d);
 	if (f->domain && f->dns && d->door != DOOR_SELF && d->door != DOOR_DNS)
 		what.names = names = ask_names(x->ask, f->domain);
+	if (proof_judge(x->proof, d->scanner, &f->policy->prove, clock_wall_ms(), &proof) == 0)
+		what.proof = &proof;
 	describe_door(stdout, &what);
+	proof_state_deinit(&proof);
 	free(names);
 	if (f->domain && f->dns && !d->hosted)
 		suppose_hosted(x, f, k);
@@ -274,44 +296,44 @@ static int explain_domain(struct explain *x, enum rcpt_shape shape, const char *
 	return r;
 }
 
-/* All domains of an address, its own first: the strictest verdict counts. */
-static int explain_rcpt(struct explain *x, const char *text)
+/* What is asked about: an address, or a domain alone. 0; -1: neither, and that was told. */
+static int read_recipient(const char *text, struct recipient *ret_recipient)
 {
 	struct smtp_path path = { .kind = PATH_MAILBOX };
-	struct sv domains[DOMAINS_MAX];
-	char ascii[256];
 	size_t used;
-	int n, r = 0;
+	int r;
 
 	if (!strchr(text, '@') && strchr(text, '.')) {
-		domains[0] = sv_from(text);
-		n = 1;
+		ret_recipient->shape = RCPT_DOMAIN;
+		ret_recipient->n_domains = 1;
+		r = domain_to_ascii(sv_from(text), ret_recipient->domains[0]);
 	} else if (path_parse(sv_from(text), true, &path, &used) < 0 || text[used]) {
 		fprintf(stderr, "%s: no address and no domain\n", text);
 		return -1;
-	} else if (path.kind != PATH_MAILBOX) {
-		return explain_domain(
-			x, path.kind == PATH_POSTMASTER ? RCPT_POSTMASTER : RCPT_NO_DOMAIN, NULL);
 	} else {
-		domains[0] = (struct sv) { path.domain, path.domain_len };
-		n = path_routes(&path, domains + 1);
-		if (n < 0) {
-			fprintf(stderr, "%s: too many domains in it\n", text);
-			return -1;
-		}
-		n++;
+		r = recipient_of(&path, ret_recipient);
 	}
-	if (n > 1 && !x->json)
-		printf("%s names %d domains; the strictest verdict counts\n", text, n);
-	for (int i = 0; i < n; i++) {
-		if (domain_to_ascii(domains[i], ascii) < 0) {
-			if (i == 0)
-				fprintf(stderr, "%s: no domain name\n", text);
-			r = i == 0 ? -1 : r;
-		} else if (explain_domain(x, RCPT_DOMAIN, ascii) < 0) {
+	if (r < 0)
+		fprintf(stderr, "%s: %s\n", text,
+			r == -E2BIG ? "too many domains in it" : "no domain name");
+	return r < 0 ? -1 : 0;
+}
+
+/* All domains of an address, its own first: the strictest verdict counts. */
+static int explain_rcpt(struct explain *x, const char *text)
+{
+	struct recipient to;
+	int r = 0;
+
+	if (read_recipient(text, &to) < 0)
+		return -1;
+	if (to.shape != RCPT_DOMAIN)
+		return explain_domain(x, to.shape, NULL);
+	if (to.n_domains > 1 && !x->json)
+		printf("%s names %d domains; the strictest verdict counts\n", text, to.n_domains);
+	for (int i = 0; i < to.n_domains; i++)
+		if (explain_domain(x, RCPT_DOMAIN, to.domains[i]) < 0)
 			r = -1;
-		}
-	}
 	return r;
 }
 
@@ -394,6 +416,20 @@ static int parse_address(const char *option, const char *text, struct addr *ret_
 	return -1;
 }
 
+/* What the daemon would know after a start. 0; -ENOMEM. */
+static int recall(struct explain *x)
+{
+	struct proof_summary sum;
+	struct state_error error;
+	int r = state_recall(x->conf, x->memory, x->proof, &sum, &error);
+
+	if (r < 0)
+		fprintf(stderr, "%s; going on without what was learned\n", error.text);
+	else if (r == 1 && x->conf->state)
+		fprintf(stderr, "%s: not there yet, so no scanner is proven\n", x->conf->state);
+	return r == -ENOMEM ? r : 0;
+}
+
 static int explain_all(struct explain *x, char **rcpts)
 {
 	int status = CLI_DONE;
@@ -402,6 +438,8 @@ static int explain_all(struct explain *x, char **rcpts)
 		return CLI_FAILED;
 	if (conf_load_hosted(x->conf, x->memory, stderr) < 0) {
 		status = CLI_CONFIG;
+	} else if (proof_new(&x->proof) < 0 || recall(x) < 0) {
+		status = CLI_FAILED;
 	} else if (ask_open(x->conf, &x->ask) < 0) {
 		fputs("the resolver can't be started\n", stderr);
 		status = CLI_FAILED;
@@ -416,6 +454,7 @@ static int explain_all(struct explain *x, char **rcpts)
 		ask_close(x->ask);
 		prefix_set_deinit(&x->interfaces);
 	}
+	proof_free(x->proof);
 	memory_free(x->memory);
 	return status;
 }

@@ -33,6 +33,7 @@ static struct conf *conf_new(struct conf_reader *r)
 	reader_defaults(&conf_schema, c);
 	trust_loopback(r, &c->policy);
 	c->policy.confirm = true;
+	c->policy.prove.rival = 0.1;
 	c->policy.help_url = reader_dup(r, SV(""));
 	c->file = reader_dup(r, sv_from(r->file));
 	return c;
@@ -60,6 +61,7 @@ void conf_free(struct conf *c)
 		free(c->hosted[i]);
 	free(c->hosted);
 	free(c->events_json);
+	free(c->state);
 	free(c);
 }
 

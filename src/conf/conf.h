@@ -42,6 +42,7 @@ struct conf {
 	size_t n_hosted;
 	bool tls_hide;
 	char *events_json; /* NULL: none; "-": standard output */
+	char *state;       /* file of what was learned; NULL: none */
 	int workers;       /* 0: one for each processor */
 };
 

@@ -165,11 +165,6 @@ static void read_shared_egress(struct conf_reader *r, const struct yaml_node *no
 		reader_error(r, node, path, "not supported by this version; accepted: pass");
 }
 
-/* Checked, though nothing keeps it yet: a file must not become wrong with a later version. */
-struct prove_conf {
-	int mails, hours;
-};
-
 static void read_rival(struct conf_reader *r, const struct yaml_node *node, const char *path,
 		       void *field)
 {
@@ -182,22 +177,8 @@ static void read_rival(struct conf_reader *r, const struct yaml_node *node, cons
 	if (*end || end == node->text.p || !(v >= 0 && v <= 1))
 		reader_error(r, node, path, "'%s' can't be; accepted: a share from 0 to 1, as 0.1",
 			     reader_quote(node->text, text));
-}
-
-static const struct option prove_options[] = {
-	{ "mails", OPTION_INT, offsetof(struct prove_conf, mails), .min = 1, .max = 1000000 },
-	{ "hours", OPTION_INT, offsetof(struct prove_conf, hours), .min = 1, .max = 8760 },
-	{ "rival", OPTION_READ, 0, .read = read_rival },
-};
-static const struct schema prove_schema = { prove_options, ARRAY_SIZE(prove_options) };
-
-static void read_prove(struct conf_reader *r, const struct yaml_node *node, const char *path,
-		       void *field)
-{
-	struct prove_conf unused;
-
-	reader_map(r, node, path, &prove_schema, &unused);
-	reader_warning(r, node->key, path, "this version does nothing with it");
+	else
+		*(double *)field = v;
 }
 
 static void read_hosted(struct conf_reader *r, const struct yaml_node *node, const char *path,
@@ -228,6 +209,13 @@ static const struct schema resolver_schema = { resolver_options, ARRAY_SIZE(reso
 
 #define IN_POLICY(field) offsetof(struct conf, policy.field)
 
+static const struct option prove_options[] = {
+	{ "mails", OPTION_INT, IN_POLICY(prove.mails), .min = 1, .max = 1000000, .def = 20 },
+	{ "hours", OPTION_INT, IN_POLICY(prove.hours), .min = 1, .max = 8760, .def = 24 },
+	{ "rival", OPTION_READ, IN_POLICY(prove.rival), .read = read_rival },
+};
+static const struct schema prove_schema = { prove_options, ARRAY_SIZE(prove_options) };
+
 static const struct option policy_options[] = {
 	{ "action", OPTION_WORD, IN_POLICY(action), .def = ACTION_OBSERVE, .words = action_words },
 	{ "guessed_action", OPTION_WORD, IN_POLICY(guessed_action), .def = ACTION_OBSERVE,
@@ -235,7 +223,7 @@ static const struct option policy_options[] = {
 	{ "shared_egress", OPTION_READ, 0, .read = read_shared_egress },
 	{ "stale_max", OPTION_MS, IN_POLICY(stale_max_ms), .min = 60000, .max = 365 * DAY_MS,
 	  .def = 7 * DAY_MS },
-	{ "prove", OPTION_READ, 0, .read = read_prove },
+	{ "prove", OPTION_MAP, 0, .map = &prove_schema },
 	{ "on_dns_failure", OPTION_WORD, IN_POLICY(on_dns_failure), .def = ACTION_DEFER,
 	  .words = dns_failure_words },
 	{ "on_unknown_domain", OPTION_WORD, IN_POLICY(on_unknown_domain), .def = ACTION_PASS,
@@ -270,6 +258,7 @@ static const struct option conf_options[] = {
 	{ "hosted", OPTION_READ, 0, .read = read_hosted },
 	{ "tls", OPTION_MAP, 0, .map = &tls_schema },
 	{ "events", OPTION_MAP, 0, .map = &events_schema },
+	{ "state", OPTION_STRING, offsetof(struct conf, state), .min = 1, .max = 4000 },
 	{ "http", OPTION_UNUSED },
 	{ "control", OPTION_UNUSED },
 	{ "workers", OPTION_INT, offsetof(struct conf, workers), .min = 0, .max = 256 },

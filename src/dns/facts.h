@@ -59,7 +59,14 @@ struct client_names {
 };
 
 /* Which of the guessable names of a domain have which addresses, for the door_name of an event. */
-enum door_name { DOOR_NAME_APEX, DOOR_NAME_WWW, DOOR_NAME_MAIL, DOOR_NAME_SMTP, DOOR_NAME_COUNT };
+enum door_name {
+	DOOR_NAME_APEX,
+	DOOR_NAME_WWW,
+	DOOR_NAME_MAIL,
+	DOOR_NAME_SMTP,
+	DOOR_NAME_OTHER, /* "mx.": what leads here and is no MX is likely one of former days */
+	DOOR_NAME_COUNT,
+};
 struct door_names {
 	int64_t expires_ms;
 	uint16_t n[DOOR_NAME_COUNT];

@@ -313,8 +313,7 @@ static void ptr_answer(void *user, const struct wire_answer *a)
 	}
 }
 
-/* RFC 1035 3.5, RFC 3596 2.5. Into out[WIRE_NAME_SIZE]. */
-static void reverse_name(const struct addr *a, char *out)
+void lookup_reverse_name(const struct addr *a, char *out)
 {
 	static const char hex[] = "0123456789abcdef";
 	const uint8_t *b = a->b;
@@ -339,7 +338,7 @@ struct lookup *lookup_client(struct channel *c, const struct addr *client, looku
 	char name[WIRE_NAME_SIZE];
 	struct lookup *l;
 
-	reverse_name(client, name);
+	lookup_reverse_name(client, name);
 	l = lookup_new(c, c, name, done, user);
 	if (!l)
 		return NULL;
@@ -371,14 +370,13 @@ static void name_done(struct pair *p)
 		names_end(l);
 }
 
+const char *const lookup_name_labels[DOOR_NAME_COUNT] = {
+	[DOOR_NAME_APEX] = "",      [DOOR_NAME_WWW] = "www.",  [DOOR_NAME_MAIL] = "mail.",
+	[DOOR_NAME_SMTP] = "smtp.", [DOOR_NAME_OTHER] = "mx.",
+};
+
 struct lookup *lookup_names(struct channel *c, const char *domain, lookup_done_fn done, void *user)
 {
-	static const char *const labels[DOOR_NAME_COUNT] = {
-		[DOOR_NAME_APEX] = "",
-		[DOOR_NAME_WWW] = "www.",
-		[DOOR_NAME_MAIL] = "mail.",
-		[DOOR_NAME_SMTP] = "smtp.",
-	};
 	struct lookup *l = lookup_new(c, c, domain, done, user);
 
 	if (!l || !lookup_alloc(l, DOOR_NAME_COUNT)) {
@@ -388,7 +386,7 @@ struct lookup *lookup_names(struct channel *c, const char *domain, lookup_done_f
 	l->pending = DOOR_NAME_COUNT;
 	for (size_t i = 0; i < DOOR_NAME_COUNT; i++) {
 		char name[WIRE_NAME_SIZE + 8];
-		snprintf(name, sizeof(name), "%s%s", labels[i], domain);
+		snprintf(name, sizeof(name), "%s%s", lookup_name_labels[i], domain);
 		/* one that is too long can't exist; the root isn't asked for */
 		if (strlen(name) >= WIRE_NAME_SIZE)
 			name[0] = '\0';

@@ -27,8 +27,14 @@ struct lookup *lookup_domain(struct channel *own, struct channel *hosts, bool au
 /* → struct client_names. */
 struct lookup *lookup_client(struct channel *c, const struct addr *client, lookup_done_fn done,
 			     void *user);
+/* What each guessable name has in front of the domain. */
+extern const char *const lookup_name_labels[DOOR_NAME_COUNT];
 /* → struct door_names. */
 struct lookup *lookup_names(struct channel *c, const char *domain, lookup_done_fn done, void *user);
+
+/* The name that a client's PTR is asked at (RFC 1035 3.5, RFC 3596 2.5); into out[WIRE_NAME_SIZE].
+ */
+void lookup_reverse_name(const struct addr *client, char *out);
 
 /* Only when its channels are freed before. NULL is fine. */
 void lookup_abort(struct lookup *l);

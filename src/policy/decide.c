@@ -151,6 +151,8 @@ static enum decide_outcome judge_direct(struct judging *j, enum finding finding,
 	j->d.wanted = j->d.action = wanted_action(j);
 	if (j->door.grade == GRADE_GUESSED)
 		lower(&j->d, f->policy->guessed_action, RESTRAINT_GUESSED);
+	if (j->door.kind == DOOR_SCANNER && j->d.action > ACTION_DEFER && door_client_is_rival(f))
+		lower(&j->d, ACTION_DEFER, RESTRAINT_RIVAL);
 	if (j->door.kind == DOOR_SCANNER &&
 	    !memory_scanner_is_heard(f->memory, j->d.scanner, f->now_ms))
 		lower(&j->d, ACTION_DEFER, RESTRAINT_NEVER_HEARD);

@@ -72,6 +72,10 @@ bool server_address_is(const struct decide_facts *facts, const struct addr *addr
  * -1. */
 enum door_kind door_classify(const struct decide_facts *facts, int *ret_best);
 
+/* The scanners that the hosts of a door belong to, each once: false when there are no more. *host
+ * is -1 at first, then the first host of that scanner; facts->dns is there. */
+bool door_next_scanner(const struct decide_facts *facts, int *host, char name[DECISION_NAME_MAX]);
+
 /* The stricter of two decisions about one recipient (source-routed addresses). */
 const struct decision *decision_stricter(const struct decision *a, const struct decision *b);
 

@@ -1,7 +1,5 @@
 #include "policy/door.h"
 
-#include <stdio.h>
-
 static bool set_has(const struct prefix_set *set, const struct addr *a)
 {
 	return set && set->n > 0 && prefix_set_contains(set, a);
@@ -104,12 +102,62 @@ void door_scanner_name(const struct decide_facts *facts, int host, char out[DECI
 	const char *name = facts->dns->hosts[host].name;
 	struct sv parent = scanner_parent_domain(name);
 
-	if (scanner)
-		snprintf(out, DECISION_NAME_MAX, "%s", scanner->name);
-	else if (parent.n > 0)
-		snprintf(out, DECISION_NAME_MAX, SV_FMT, SV_ARG(parent));
-	else
-		snprintf(out, DECISION_NAME_MAX, "%s", name);
+	struct sv found = scanner ? sv_from(scanner->name) : parent.n > 0 ? parent : sv_from(name);
+	size_t n = min_size(found.n, DECISION_NAME_MAX - 1);
+
+	memcpy(out, found.p, n);
+	out[n] = '\0';
+}
+
+bool door_next_scanner(const struct decide_facts *facts, int *host, char name[DECISION_NAME_MAX])
+{
+	char earlier[DECISION_NAME_MAX];
+
+	for (int i = *host + 1; i < facts->dns->n_hosts; i++) {
+		bool told = false;
+
+		if (host_is_ours(facts, &facts->dns->hosts[i]))
+			continue;
+		door_scanner_name(facts, i, name);
+		for (int k = 0; k < i && !told; k++) {
+			door_scanner_name(facts, k, earlier);
+			told = strcmp(earlier, name) == 0 &&
+			       !host_is_ours(facts, &facts->dns->hosts[k]);
+		}
+		if (told)
+			continue;
+		*host = i;
+		return true;
+	}
+	return false;
+}
+
+bool door_client_is_rival(const struct decide_facts *facts)
+{
+	char name[DECISION_NAME_MAX];
+
+	for (int host = -1; door_next_scanner(facts, &host, name);)
+		if (!door_scanner(facts, host) &&
+		    memory_scanner_is_rival(facts->memory, name, &facts->client))
+			return true;
+	return false;
+}
+
+/* Of several scanners the one that is known the least decides. */
+static enum grade grade_of_scanners(const struct decide_facts *facts)
+{
+	enum grade grade = GRADE_CONFIGURED;
+	char name[DECISION_NAME_MAX];
+
+	for (int i = 0; i < facts->dns->n_hosts; i++) {
+		if (door_scanner(facts, i))
+			continue;
+		door_scanner_name(facts, i, name);
+		if (!memory_scanner_is_proven(facts->memory, name))
+			return GRADE_GUESSED;
+		grade = GRADE_PROVEN;
+	}
+	return grade;
 }
 
 void door_look(const struct decide_facts *facts, struct door *ret_door)
@@ -122,10 +170,7 @@ void door_look(const struct decide_facts *facts, struct door *ret_door)
 	d.implicit = dns->kind == FACTS_ADDRESS;
 	switch (d.kind) {
 	case DOOR_SCANNER:
-		d.grade = GRADE_CONFIGURED;
-		for (int i = 0; i < dns->n_hosts; i++)
-			if (!door_scanner(facts, i))
-				d.grade = GRADE_GUESSED;
+		d.grade = grade_of_scanners(facts);
 		break;
 	case DOOR_ELSEWHERE:
 		d.grade = GRADE_GUESSED;

@@ -29,5 +29,8 @@ bool door_admits_name(const struct decide_facts *facts, const struct door *door,
 /* The configured scanner that hosts[host] belongs to, by its name or what that is an alias of;
  * NULL: none. */
 const struct scanner *door_scanner(const struct decide_facts *facts, int host);
+/* Does the client's network carry much of the mail of one of its scanners that aren't configured?
+ */
+bool door_client_is_rival(const struct decide_facts *facts);
 /* The name of its scanner, configured or not, into out. */
 void door_scanner_name(const struct decide_facts *facts, int host, char out[DECISION_NAME_MAX]);

@@ -21,6 +21,11 @@ struct meeting {
 	size_t domains;
 };
 
+struct scanner_known {
+	bool proven;
+	struct prefix_set rivals;
+};
+
 struct shard {
 	pthread_rwlock_t lock;
 	struct map domains; /* name → struct meeting */
@@ -32,6 +37,10 @@ struct memory {
 
 	pthread_rwlock_t heard_lock;
 	struct map heard; /* scanner → _Atomic int64_t: when */
+
+	pthread_rwlock_t proofs_lock;
+	struct map proofs; /* scanner → struct scanner_known */
+	atomic_size_t n_proofs;
 
 	pthread_rwlock_t meetings_lock;
 	struct map meetings; /* address → struct meeting */
@@ -60,10 +69,22 @@ int memory_new(struct memory **ret_memory)
 	}
 	pthread_rwlock_init(&m->heard_lock, NULL);
 	map_init(&m->heard);
+	pthread_rwlock_init(&m->proofs_lock, NULL);
+	map_init(&m->proofs);
 	pthread_rwlock_init(&m->meetings_lock, NULL);
 	map_init(&m->meetings);
 	*ret_memory = m;
 	return 0;
+}
+
+static void scanner_known_free(void *scanner_known)
+{
+	struct scanner_known *known = scanner_known;
+
+	if (!known)
+		return;
+	prefix_set_deinit(&known->rivals);
+	free(known);
 }
 
 void memory_free(struct memory *m)
@@ -76,6 +97,8 @@ void memory_free(struct memory *m)
 	}
 	map_deinit(&m->heard, free);
 	pthread_rwlock_destroy(&m->heard_lock);
+	map_deinit(&m->proofs, scanner_known_free);
+	pthread_rwlock_destroy(&m->proofs_lock);
 	map_deinit(&m->meetings, free);
 	pthread_rwlock_destroy(&m->meetings_lock);
 	free(m);
@@ -152,7 +175,7 @@ void memory_scanner_heard(struct memory *m, const char *scanner, int64_t now_ms)
 		return;
 	pthread_rwlock_rdlock(&m->heard_lock);
 	when = map_get(&m->heard, key);
-	if (when)
+	if (when && atomic_load(when) < now_ms)
 		atomic_store(when, now_ms);
 	pthread_rwlock_unlock(&m->heard_lock);
 	if (when)
@@ -181,6 +204,106 @@ bool memory_scanner_is_heard(const struct memory *memory, const char *scanner, i
 
 	pthread_rwlock_unlock(&m->heard_lock);
 	return heard;
+}
+
+void memory_scanner_heard_at(struct memory *m, const char *scanner, int64_t wall_ms,
+			     int64_t now_wall_ms, int64_t now_mono_ms)
+{
+	if (wall_ms > now_wall_ms)
+		wall_ms = now_wall_ms;
+	if (wall_ms >= now_wall_ms - MEMORY_HEARD_MS)
+		memory_scanner_heard(m, scanner, now_mono_ms - (now_wall_ms - wall_ms));
+}
+
+int memory_heard_each(struct memory *m, int (*fn)(void *user, const char *scanner, int64_t when_ms),
+		      void *user)
+{
+	struct map_entry *e = NULL;
+	char scanner[256];
+	int r = 0;
+
+	pthread_rwlock_rdlock(&m->heard_lock);
+	while (r >= 0 && (e = map_next(&m->heard, e))) {
+		size_t n = min_size(e->key_len, sizeof(scanner) - 1);
+		memcpy(scanner, e->key, n);
+		scanner[n] = '\0';
+		r = fn(user, scanner, atomic_load((_Atomic int64_t *)e->value));
+	}
+	pthread_rwlock_unlock(&m->heard_lock);
+	return r < 0 ? r : 0;
+}
+
+static int prefix_set_copy(struct prefix_set *to, const struct prefix_set *from)
+{
+	prefix_set_init(to);
+	if (from->n == 0)
+		return 0;
+	to->ranges = calloc(from->n, sizeof(*to->ranges));
+	if (!to->ranges)
+		return -ENOMEM;
+	memcpy(to->ranges, from->ranges, from->n * sizeof(*to->ranges));
+	to->n = to->alloc = from->n;
+	return 0;
+}
+
+int memory_scanner_set_proven(struct memory *m, const char *scanner, bool proven,
+			      const struct prefix_set *rivals)
+{
+	struct sv key = sv_from(scanner);
+	struct scanner_known *known = NULL;
+	void *old = NULL;
+	int r = 0;
+
+	if (key.n == 0)
+		return 0;
+	if (proven || rivals->n > 0) {
+		known = calloc(1, sizeof(*known));
+		if (!known || prefix_set_copy(&known->rivals, rivals) < 0) {
+			free(known);
+			return -ENOMEM;
+		}
+		known->proven = proven;
+	}
+	pthread_rwlock_wrlock(&m->proofs_lock);
+	if (known)
+		r = map_put(&m->proofs, key, known, &old);
+	else
+		old = map_remove(&m->proofs, key);
+	atomic_store(&m->n_proofs, m->proofs.n);
+	pthread_rwlock_unlock(&m->proofs_lock);
+	scanner_known_free(r < 0 ? known : old);
+	return r < 0 ? r : 0;
+}
+
+bool memory_scanner_is_proven(const struct memory *memory, const char *scanner)
+{
+	struct memory *m = (struct memory *)memory;
+	const struct scanner_known *known;
+
+	if (atomic_load(&m->n_proofs) == 0)
+		return false;
+	pthread_rwlock_rdlock(&m->proofs_lock);
+	known = map_get(&m->proofs, sv_from(scanner));
+	bool proven = known && known->proven;
+
+	pthread_rwlock_unlock(&m->proofs_lock);
+	return proven;
+}
+
+bool memory_scanner_is_rival(const struct memory *memory, const char *scanner,
+			     const struct addr *client)
+{
+	struct memory *m = (struct memory *)memory;
+	const struct scanner_known *known;
+
+	if (atomic_load(&m->n_proofs) == 0)
+		return false;
+	pthread_rwlock_rdlock(&m->proofs_lock);
+	known = map_get(&m->proofs, sv_from(scanner));
+	bool rival = known && known->rivals.n > 0 && prefix_set_contains(&known->rivals, client);
+
+	pthread_rwlock_unlock(&m->proofs_lock);
+	return rival;
 }
 
 /* The three below: under meetings_lock, for writing. */

@@ -6,6 +6,7 @@
 
 #include "base/addr.h"
 #include "base/map.h"
+#include "policy/proof.h"
 #include "policy/scanner.h"
 #include "policy/verdict.h"
 
@@ -26,6 +27,7 @@ struct policy {
 	bool strict_backup;
 	bool confirm; /* resolver.confirm: authoritative */
 	int64_t stale_max_ms;
+	struct proof_conf prove;
 	const char *help_url; /* "" : none */
 	struct prefix_set trusted;
 	struct prefix_set server_addresses;

@@ -1,5 +1,7 @@
 #include "policy/scanner.h"
 
+#include "base/map.h"
+
 #include <libpsl.h>
 #include <stdlib.h>
 
@@ -41,6 +43,28 @@ static bool is_dotted_quad(const char *host)
 	return *last && strspn(last, "0123456789") == strlen(last);
 }
 
+/* What the list said of late: it takes long to search, and the same few domains are asked for again
+ * and again, for each client of a door. */
+struct suffix_memo {
+	char name[63]; /* longer ones are not kept */
+	bool is_suffix;
+};
+
+static bool is_public_suffix(const psl_ctx_t *psl, const char *name)
+{
+	static _Thread_local struct suffix_memo memos[256];
+	struct sv v = sv_from(name);
+	struct suffix_memo *m = &memos[map_hash(v) % ARRAY_SIZE(memos)];
+
+	if (v.n == 0 || v.n >= sizeof(m->name))
+		return psl_is_public_suffix(psl, name);
+	if (strcmp(m->name, name) != 0) {
+		memcpy(m->name, name, v.n + 1);
+		m->is_suffix = psl_is_public_suffix(psl, name);
+	}
+	return m->is_suffix;
+}
+
 struct sv scanner_parent_domain(const char *mx_host)
 {
 	const psl_ctx_t *psl = psl_builtin();
@@ -50,9 +74,24 @@ struct sv scanner_parent_domain(const char *mx_host)
 	/* Without the list nothing can be told from a public suffix: nothing is safe then. */
 	if (!psl || !dot || is_dotted_quad(mx_host))
 		return none;
-	if (dot[1] && !psl_is_public_suffix(psl, dot + 1))
+	if (dot[1] && !is_public_suffix(psl, dot + 1))
 		return sv_from(dot + 1);
-	return psl_is_public_suffix(psl, mx_host) ? none : sv_from(mx_host);
+	return is_public_suffix(psl, mx_host) ? none : sv_from(mx_host);
+}
+
+const char *registrable_domain(const char *host)
+{
+	const psl_ctx_t *psl = psl_builtin();
+	const char *found = NULL, *dot;
+
+	if (!psl || is_dotted_quad(host))
+		return NULL;
+	/* From the left, as psl_registrable_domain(): below a suffix may be what is none. */
+	while (!is_public_suffix(psl, host) && (dot = strchr(host, '.'))) {
+		found = host;
+		host = dot + 1;
+	}
+	return found;
 }
 
 int scanner_find(const struct scanner *scanners, size_t n, const char *mx_host)

@@ -31,6 +31,8 @@ bool mx_pattern_matches(const char *pattern, const char *host);
 bool name_is_below(const char *host, const char *suffix);
 /* The name the default egress of an MX host is below, a view into host; n == 0: none is safe. */
 struct sv scanner_parent_domain(const char *mx_host);
+/* The domain under a public suffix that the host belongs to, a view to its end; NULL: none. */
+const char *registrable_domain(const char *host);
 /* Does this PTR name spell out the address (in decimal, hex, either direction), as names of
  * dial-up and cloud customers do? */
 bool name_is_generic(const char *name, const struct addr *address);

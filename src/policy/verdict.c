@@ -51,6 +51,7 @@ static const char *const restraints[RESTRAINT_COUNT] = {
 	[RESTRAINT_NONE] = "",
 	[RESTRAINT_GUESSED] = "guessed",
 	[RESTRAINT_LISTED] = "listed",
+	[RESTRAINT_RIVAL] = "rival",
 	[RESTRAINT_NEVER_HEARD] = "never-heard",
 	[RESTRAINT_UNCONFIRMED] = "unconfirmed",
 	[RESTRAINT_PRIVATE] = "private",
@@ -106,10 +107,8 @@ enum action action_from_name(struct sv name)
 const char *door_names_word(const struct door_names *names, const struct addr *server)
 {
 	static const char *const words[DOOR_NAME_COUNT] = {
-		[DOOR_NAME_APEX] = "apex",
-		[DOOR_NAME_WWW] = "www",
-		[DOOR_NAME_MAIL] = "mail",
-		[DOOR_NAME_SMTP] = "smtp",
+		[DOOR_NAME_APEX] = "apex", [DOOR_NAME_WWW] = "www",     [DOOR_NAME_MAIL] = "mail",
+		[DOOR_NAME_SMTP] = "smtp", [DOOR_NAME_OTHER] = "other",
 	};
 
 	for (int i = 0; i < DOOR_NAME_COUNT; i++)

@@ -64,6 +64,7 @@ enum restraint {
 	RESTRAINT_NONE,
 	RESTRAINT_GUESSED,     /* grade guessed: guessed_action */
 	RESTRAINT_LISTED,      /* grade listed: defer until proven */
+	RESTRAINT_RIVAL,       /* a network that carries much of the scanner's mail: defer */
 	RESTRAINT_NEVER_HEARD, /* no mail accepted from this scanner in 7 days: defer */
 	RESTRAINT_UNCONFIRMED, /* not confirmed at the authoritative servers: defer */
 	RESTRAINT_PRIVATE,  /* original destination is private, server_addresses empty: observe */
@@ -81,6 +82,6 @@ const char *reason_name(enum reason v);       /* "not-hosted", ... */
 const char *restraint_name(enum restraint v); /* "never-heard", ...; "" for NONE */
 /* ACTION_UNSET for a word that is no action. */
 enum action action_from_name(struct sv name);
-/* The first of the names that has this address, as events call it: "apex", "www", "mail", "smtp";
- * "none". */
+/* The first of the names that has this address, as events call it: "apex", "www", "mail", "smtp",
+ * "other"; "none". */
 const char *door_names_word(const struct door_names *names, const struct addr *server);

@@ -2,14 +2,13 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "policy/decide.h"
+#include "policy/recipient.h"
 #include "proxy/session.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DOMAINS_MAX (1 + PATH_ROUTES_MAX)
 #define ATTEMPTS_MAX                                                                               \
 	8 /* look-ups for one domain of one recipient; decide() never needs as many                \
 	   */
@@ -27,7 +26,8 @@ struct judgement {
 	int attempts;
 	bool confirm_tried;
 	enum rcpt_shape shape;
-	char *domains[DOMAINS_MAX]; /* A-labels: the recipient's, then those its local part names */
+	char *domains[RECIPIENT_DOMAINS_MAX]; /* A-labels: the recipient's, then those its local
+						 part names */
 	int n_domains, at;
 	struct domain_facts *dns; /* an answer, kept while others are awaited */
 	struct client_names *names;
@@ -177,7 +177,9 @@ static void note_door(const struct judgement *j, const struct decide_facts *f,
 	enum door_kind kind = door_classify(f, &best);
 	bool self = kind == DOOR_SELF || kind == DOOR_BACKUP;
 	const struct addr *leads_to = NULL;
-	if (!self && d->grade != GRADE_CONFIGURED && best >= 0 && f->dns->hosts[best].n_addrs > 0)
+	/* A scanner that was seen at work is not us. */
+	bool known = d->grade == GRADE_CONFIGURED || d->grade == GRADE_PROVEN;
+	if (!self && !known && best >= 0 && f->dns->hosts[best].n_addrs > 0)
 		leads_to = &f->dns->hosts[best].addrs[0];
 	memory_door_seen(j->session->worker->server->memory, f->domain, self, leads_to);
 }
@@ -219,38 +221,18 @@ static void judgement_step(struct judgement *j)
 	tell(j);
 }
 
-/* The domains to judge by. 0; -EINVAL, -E2BIG: none can be made of it. */
+/* The domains to judge by. 0; -EINVAL, -E2BIG: none can be made of it; -ENOMEM. */
 static int find_domains(struct judgement *j, const struct smtp_path *path)
 {
-	struct sv routes[PATH_ROUTES_MAX];
-	char ascii[256];
+	struct recipient recipient;
+	int r = recipient_of(path, &recipient);
 
-	switch (path->kind) {
-	case PATH_POSTMASTER:
-		j->shape = RCPT_POSTMASTER;
-		return 0;
-	case PATH_NULL:
-	case PATH_DOMAINLESS:
-	case PATH_LITERAL:
-		j->shape = RCPT_NO_DOMAIN;
-		return 0;
-	case PATH_MAILBOX:
-		break;
-	}
-	j->shape = RCPT_DOMAIN;
-	int n = path_routes(path, routes);
-	if (n < 0)
-		return n;
-	for (int i = -1; i < n; i++) {
-		struct sv domain =
-			i < 0 ? (struct sv) { path->domain, path->domain_len } : routes[i];
-		int r = domain_to_ascii(domain, ascii);
-		if (r < 0 && i >= 0)
-			continue; /* part of a local part that only looked like one */
-		if (r < 0)
-			return r;
-		j->domains[j->n_domains] = sv_dup(sv_from(ascii));
-		if (!j->domains[j->n_domains])
+	if (r < 0)
+		return r;
+	j->shape = recipient.shape;
+	for (int i = 0; i < recipient.n_domains; i++) {
+		j->domains[i] = sv_dup(sv_from(recipient.domains[i]));
+		if (!j->domains[i])
 			return -ENOMEM;
 		j->n_domains++;
 	}

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "proxy/interfaces.h"
 #include "proxy/probe.h"
+#include "proxy/state.h"
 #include "proxy/worker.h"
 
 #include <errno.h>
@@ -222,6 +223,34 @@ static int keep_domain(void *resolver, const char *domain)
 	return resolver_keep(resolver, domain);
 }
 
+/* What was learned before. Without it frontdoor does less, not something else: it starts. The proof
+ * is done with once memory was told; counting on from there would begin here. */
+static int recall(struct server *server)
+{
+	const char *file = server->conf->state;
+	struct proof_summary sum;
+	struct state_error error;
+	struct proof *proof;
+	int r;
+
+	if (!file)
+		return 0;
+	if ((r = proof_new(&proof)) < 0)
+		return r;
+	r = state_recall(server->conf, server->memory, proof, &sum, &error);
+	proof_free(proof);
+	if (r == 1)
+		log_info("state=%s is not there yet: no scanner is proven", file);
+	else if (r < 0)
+		log_warning("error=\"%s\" going on without what was learned", error.text);
+	else
+		log_info("state=%s hosted=%zu proven=%zu not-yet=%zu related-rivals=%zu "
+			 "other-rivals=%zu undecided=%zu",
+			 file, memory_hosted_count(server->memory), sum.proven, sum.wanting,
+			 sum.rival, sum.unrelated, sum.ask_operator);
+	return r == -ENOMEM ? r : 0;
+}
+
 /* 0; > 0: the exit status, the operator was told why; -errno. */
 static int start_shared(struct server *server)
 {
@@ -240,6 +269,8 @@ static int start_shared(struct server *server)
 		return r;
 	if (conf_load_hosted(conf, server->memory, stderr) < 0)
 		return EXIT_CONF;
+	if ((r = recall(server)) < 0)
+		return r;
 	if ((r = interfaces_global(&server->interfaces)) < 0 ||
 	    (r = resolver_new(&rc, &server->resolver)) < 0 || (r = start_listeners(server)) < 0)
 		return r;

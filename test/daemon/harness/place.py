@@ -16,8 +16,9 @@ from lab.exim_log import EximLog
 
 # What the lab's Exim doesn't log: each connection, and recipients of messages that never came. Nor
 # does it like as many transactions without a message as some cases make.
+servers.EXIM_SETTINGS["main"] = servers.EXIM_SETTINGS["main"].replace(
+    "log_selector = ", "log_selector = +smtp_connection +smtp_incomplete_transaction ")
 servers.EXIM_CONF = servers.EXIM_CONF.replace(
-    "log_selector = ", "log_selector = +smtp_connection +smtp_incomplete_transaction ").replace(
     "recipients_max = 2000", "recipients_max = 3000\nsmtp_accept_max_nonmail = 10000")
 
 MANY = 24  # enough domains at one address for the safeguard against not knowing our own

@@ -60,6 +60,7 @@ static struct {
 	struct policy policy;
 	struct scanner acme;
 	struct memory *calm, *unheard, *doubt;
+	bool proven; /* guess.example is, in all of them */
 	struct addr mx_acme, mx_guess, apex, ours;
 } world;
 
@@ -360,7 +361,8 @@ static struct expected oracle(int door, int client, enum action action, int rest
 	int reason = admitted(door, client);
 	struct expected e = { FINDING_PASS, (enum reason)reason, ACTION_PASS, RESTRAINT_NONE, 0 };
 	bool by_scanner = door <= D_DEAD;
-	bool unsure = door == D_GUESSED || door == D_MIXED || door == D_ELSEWHERE;
+	bool unsure =
+		((door == D_GUESSED || door == D_MIXED) && !world.proven) || door == D_ELSEWHERE;
 
 	if (reason >= 0)
 		return e;
@@ -442,9 +444,15 @@ static void check_cell(int door, int client, enum action action, int restraint, 
 	if (d.finding == FINDING_PASS && d.reason != REASON_PTR)
 		assert_false(s.names_asked);
 	assert_int_equal(s.confirm_asked, d.restraint == RESTRAINT_UNCONFIRMED);
+	if (d.door_known && (door == D_GUESSED || door == D_MIXED))
+		assert_int_equal(d.grade, world.proven ? GRADE_PROVEN : GRADE_GUESSED);
+	if (d.door_known && door == D_ELSEWHERE)
+		assert_int_equal(d.grade, GRADE_GUESSED);
+	if (d.door_known && door == D_CONFIGURED)
+		assert_int_equal(d.grade, GRADE_CONFIGURED);
 }
 
-static void test_matrix(void **state)
+static void matrix(void)
 {
 	for (int door = 0; door < DOORS; door++)
 		for (int client = 0; client < CLIENTS; client++)
@@ -454,6 +462,86 @@ static void test_matrix(void **state)
 						if (!no_cell(door, restraint))
 							check_cell(door, client, matrix_actions[a],
 								   restraint, matrix_actions[g]);
+}
+
+static void test_matrix(void **state)
+{
+	matrix();
+}
+
+static void set_proven(bool proven, const struct prefix_set *rivals)
+{
+	static const char *const names[] = { "guess.example", "acme" };
+	struct memory *const all[] = { world.calm, world.unheard, world.doubt };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		for (size_t k = 0; k < ARRAY_SIZE(names); k++)
+			assert_int_equal(
+				memory_scanner_set_proven(all[i], names[k], proven, rivals), 0);
+	world.proven = proven;
+}
+
+/* A scanner that isn't configured, but proven, is as good as one that is; guessed_action has
+ * nothing to say then, and never heard is never heard. */
+static void test_proven(void **state)
+{
+	struct prefix_set none;
+	struct stage s;
+
+	prefix_set_init(&none);
+	set_proven(true, &none);
+	matrix();
+
+	/* Every host's scanner has to be. */
+	stage_set(&s, D_GUESSED, C_STRANGER, ACTION_REJECT, R_NONE);
+	s.policy.guessed_action = ACTION_OBSERVE;
+	stage_host(&s, "mx.unheard-of.example", 20, &world.mx_acme);
+	struct decision d = stage_decide(&s);
+
+	assert_int_equal(d.grade, GRADE_GUESSED);
+	assert_int_equal(d.action, ACTION_OBSERVE);
+	assert_int_equal(d.restraint, RESTRAINT_GUESSED);
+	set_proven(false, &none);
+}
+
+/* The network of a rival gets 450 at most, whatever the grade, unless all is configured. */
+static void test_rival(void **state)
+{
+	static const struct {
+		int door;
+		bool proven;
+		int client;
+		enum action action;
+		int code;
+		enum restraint restraint;
+	} rows[] = {
+		{ D_GUESSED, true, C_STRANGER, ACTION_REJECT, 450, RESTRAINT_RIVAL },
+		{ D_GUESSED, true, C_STRANGER, ACTION_TARPIT, 450, RESTRAINT_RIVAL },
+		{ D_GUESSED, true, C_STRANGER, ACTION_DEFER, 450, RESTRAINT_NONE },
+		{ D_GUESSED, true, C_STRANGER, ACTION_OBSERVE, 0, RESTRAINT_NONE },
+		{ D_GUESSED, true, C_GENERIC, ACTION_REJECT, 550, RESTRAINT_NONE },
+		{ D_GUESSED, false, C_STRANGER, ACTION_REJECT, 450, RESTRAINT_RIVAL },
+		{ D_MIXED, true, C_STRANGER, ACTION_REJECT, 450, RESTRAINT_RIVAL },
+		{ D_CONFIGURED, true, C_STRANGER, ACTION_REJECT, 550, RESTRAINT_NONE },
+		{ D_ELSEWHERE, true, C_STRANGER, ACTION_REJECT, 550, RESTRAINT_NONE },
+		{ D_NULL, true, C_STRANGER, ACTION_REJECT, 556, RESTRAINT_NONE },
+		{ D_GUESSED, true, C_GUESS_MX, ACTION_REJECT, 0, RESTRAINT_NONE },
+	};
+	struct prefix_set rivals = PREFIXES("198.18.3.0/24", "2001:db8:7::/48"), none;
+
+	prefix_set_init(&none);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct stage s;
+
+		set_proven(rows[i].proven, &rivals);
+		stage_set(&s, rows[i].door, rows[i].client, rows[i].action, R_NONE);
+		struct decision d = stage_decide(&s);
+
+		if (d.code != rows[i].code || d.restraint != rows[i].restraint)
+			fail_msg("row %zu: %d %s", i, d.code, restraint_name(d.restraint));
+	}
+	set_proven(false, &none);
+	prefix_set_deinit(&rivals);
 }
 
 /* Authenticated sessions, and domains not hosted, are never refused, whatever else is so. */
@@ -770,7 +858,8 @@ int main(void)
 		cmocka_unit_test(test_whose_action),   cmocka_unit_test(test_unknown_domain),
 		cmocka_unit_test(test_certain),        cmocka_unit_test(test_allow_ptr),
 		cmocka_unit_test(test_alias),          cmocka_unit_test(test_stricter),
-		cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_edges),          cmocka_unit_test(test_proven),
+		cmocka_unit_test(test_rival),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -156,12 +156,37 @@ static void test_stale(void **state)
 	assert_int_equal(door_classify(&facts, NULL), DOOR_SCANNER);
 }
 
+/* Each scanner of a door once, with its first host; our own host is nobody's. */
+static void test_scanners(void **state)
+{
+	struct domain_facts dns = { .kind = FACTS_MX };
+	struct policy policy = { 0 };
+	struct decide_facts facts = { .policy = &policy, .dns = &dns, .server = address(OURS) };
+	struct dns_host *hosts = hosts_of("5 mail.b.example " OURS ";10 mx1.a.example 198.51.100.1;"
+					  "10 mx2.a.example;20 mx.b.example 198.51.100.3;"
+					  "30 mx3.a.example",
+					  &dns.n_hosts);
+	char name[DECISION_NAME_MAX];
+	int host = -1;
+
+	dns.hosts = hosts;
+	assert_true(door_next_scanner(&facts, &host, name));
+	assert_int_equal(host, 1);
+	assert_string_equal(name, "a.example");
+	assert_true(door_next_scanner(&facts, &host, name));
+	assert_int_equal(host, 3);
+	assert_string_equal(name, "b.example");
+	assert_false(door_next_scanner(&facts, &host, name));
+	hosts_free(hosts, dns.n_hosts);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_server_addresses),
 		cmocka_unit_test(test_stale),
+		cmocka_unit_test(test_scanners),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,8 +69,79 @@ static void test_heard(void **state)
 	assert_false(memory_scanner_is_heard(m, "acme", 1001 + MEMORY_HEARD_MS));
 	memory_scanner_heard(m, "acme", 5000);
 	assert_true(memory_scanner_is_heard(m, "acme", 5000 + MEMORY_HEARD_MS));
+	/* What comes late was earlier. */
+	memory_scanner_heard(m, "acme", 2000);
+	assert_true(memory_scanner_is_heard(m, "acme", 5000 + MEMORY_HEARD_MS));
 	memory_scanner_heard(m, "", 5000);
 	assert_false(memory_scanner_is_heard(m, "", 5000));
+	memory_free(m);
+}
+
+static int hear(void *user, const char *scanner, int64_t when_ms)
+{
+	*(int64_t *)user += when_ms;
+	return strcmp(scanner, "future") == 0 ? -7 : 0;
+}
+
+/* By the wall clock, while the monotonic one stands at 100 s. */
+static void test_heard_at(void **state)
+{
+	static const struct {
+		const char *scanner;
+		int64_t wall_ms, mono_ms; /* 0: too long ago */
+	} rows[] = {
+		{ "now", 2000000000, 100000 },
+		{ "ago", 2000000000 - 3600000, 100000 - 3600000 },
+		{ "limit", 2000000000 - MEMORY_HEARD_MS, 100000 - MEMORY_HEARD_MS },
+		{ "old", 2000000000 - MEMORY_HEARD_MS - 1, 0 },
+		{ "oldest", INT64_MIN, 0 },
+		{ "future", INT64_MAX, 100000 },
+	};
+	struct memory *m = fresh();
+	int64_t sum = 0, expected = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		memory_scanner_heard_at(m, rows[i].scanner, rows[i].wall_ms, 2000000000, 100000);
+		assert_int_equal(memory_scanner_is_heard(m, rows[i].scanner,
+							 rows[i].mono_ms + MEMORY_HEARD_MS),
+				 rows[i].mono_ms != 0);
+		assert_false(memory_scanner_is_heard(m, rows[i].scanner,
+						     rows[i].mono_ms + MEMORY_HEARD_MS + 1));
+		if (rows[i].mono_ms != 0 && strcmp(rows[i].scanner, "future") != 0)
+			expected += rows[i].mono_ms;
+	}
+	assert_int_equal(memory_heard_each(m, hear, &sum), -7);
+	memory_free(m);
+	m = fresh();
+	sum = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(rows) - 1; i++)
+		memory_scanner_heard_at(m, rows[i].scanner, rows[i].wall_ms, 2000000000, 100000);
+	assert_int_equal(memory_heard_each(m, hear, &sum), 0);
+	assert_int_equal(sum, expected);
+	memory_free(m);
+}
+
+static void test_scanner_proven(void **state)
+{
+	struct memory *m = fresh();
+	struct prefix_set none, rivals = PREFIXES("192.0.2.0/24");
+	struct addr client = address("192.0.2.7"), other = address("192.0.3.7");
+
+	prefix_set_init(&none);
+	assert_false(memory_scanner_is_proven(m, "acme"));
+	assert_int_equal(memory_scanner_set_proven(m, "acme", true, &none), 0);
+	assert_true(memory_scanner_is_proven(m, "acme"));
+	assert_false(memory_scanner_is_proven(m, "acm"));
+	assert_false(memory_scanner_is_rival(m, "acme", &client));
+	assert_int_equal(memory_scanner_set_proven(m, "acme", true, &rivals), 0);
+	assert_int_equal(memory_scanner_set_proven(m, "", true, &rivals), 0);
+	prefix_set_deinit(&rivals); /* it was copied */
+	assert_true(memory_scanner_is_proven(m, "acme"));
+	assert_true(memory_scanner_is_rival(m, "acme", &client));
+	assert_false(memory_scanner_is_rival(m, "acme", &other));
+	assert_int_equal(memory_scanner_set_proven(m, "acme", false, &none), 0);
+	assert_false(memory_scanner_is_proven(m, "acme"));
+	assert_false(memory_scanner_is_rival(m, "acme", &client));
 	memory_free(m);
 }
 
@@ -157,9 +228,10 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_hosted),  cmocka_unit_test(test_each),
-		cmocka_unit_test(test_heard),   cmocka_unit_test(test_identity),
-		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_hosted),         cmocka_unit_test(test_each),
+		cmocka_unit_test(test_heard),          cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_threads),        cmocka_unit_test(test_heard_at),
+		cmocka_unit_test(test_scanner_proven),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,6 +112,30 @@ static void test_below(void **state)
 	assert_false(mx_pattern_matches("*.acme.example", "notacme.example"));
 }
 
+static void test_registrable(void **state)
+{
+	static const struct {
+		const char *host, *domain;
+	} rows[] = {
+		{ "mx1.eu.acme.com", "acme.com" },
+		{ "acme.com", "acme.com" },
+		{ "a.b.acme.co.uk", "acme.co.uk" },
+		{ "co.uk", NULL },
+		{ "com", NULL },
+		{ "192.0.2.1", NULL },
+		{ "mx.acme.example", "acme.example" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const char *domain = registrable_domain(rows[i].host);
+
+		if (!domain || !rows[i].domain)
+			assert_ptr_equal(domain, rows[i].domain);
+		else
+			assert_string_equal(domain, rows[i].domain);
+	}
+}
+
 static void test_find(void **state)
 {
 	char *wide[] = { "*.acme.example" }, *eu[] = { "mx.other.example", "*.eu.acme.example" };
@@ -133,9 +157,8 @@ static void test_find(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_generic_names),
-		cmocka_unit_test(test_parent_domain),
-		cmocka_unit_test(test_below),
+		cmocka_unit_test(test_generic_names), cmocka_unit_test(test_parent_domain),
+		cmocka_unit_test(test_below),         cmocka_unit_test(test_registrable),
 		cmocka_unit_test(test_find),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
