@@ -3,7 +3,8 @@
 #     make              build/frontdoor
 #     make demo         the story, told on this machine: nothing of it stays
 #     make test         every test there is
-#     make bench        sessions a second and CPU time, against HAProxy and no proxy at all
+#     make bench        sessions a second and CPU time, against HAProxy and no proxy at all; BENCH= its options
+#     make bench-logs   MB/s of logs, against eximstats, pflogsumm, mawk and grep; BENCH= its options (bench/logs)
 #     make fuzz         each fuzz target for SECONDS (60)
 #     make install      below PREFIX (/usr/local) and DESTDIR
 #     make format lint clean
@@ -16,7 +17,7 @@ CC := gcc
 endif
 export CC
 
-.PHONY: all demo test bench fuzz install clean format lint
+.PHONY: all demo test bench bench-logs fuzz install clean format lint
 .DEFAULT_GOAL := all
 
 all: build/build.ninja
@@ -40,6 +41,11 @@ bench:
 	@tools/install-deps build bench
 	@$(MAKE) --no-print-directory all
 	@bench/run $(BENCH)
+
+bench-logs:
+	@tools/install-deps build bench
+	@$(MAKE) --no-print-directory all
+	@bench/logs $(BENCH)
 
 fuzz:
 	@tools/install-deps build fuzz

@@ -12,6 +12,8 @@ static const struct {
 	{ "serve", cli_serve, "serve -c FILE" },
 	{ "check", cli_check, "check -c FILE" },
 	{ "explain", cli_explain, "explain [-c FILE] [--json] --client IP --server IP RCPT..." },
+	{ "logs", cli_logs,
+	  "logs [-c FILE] [--json|--csv|--html FILE] [--server IP]... [--suggest] [LOG...]" },
 	{ "net", cli_net, "net up|down|show [--dry-run] -c FILE" },
 };
 

@@ -1,0 +1,51 @@
+#include "logscan/learn.h"
+
+#include "policy/decide.h"
+
+#include <errno.h>
+
+/* From inside: of the scanner that let it in. From outside: of each scanner of the door. */
+static int learn_flow(struct proof *p, const struct book *b, const struct judge *j,
+		      const struct flow *f)
+{
+	const struct book_client *c = &b->clients[f->client];
+	uint32_t domain = b->domains[f->domain].base;
+	struct decide_facts facts = judge_facts(j, b, f, domain);
+	char name[DECISION_NAME_MAX];
+	struct proof_mail m = {
+		.scanner = name,
+		.domain = b->domains[domain].name,
+		.client = c->addr,
+		.inside = f->class == CLASS_SCANNER,
+		.names = c->names,
+		.messages = f->mails,
+		.first_ms = f->first_ms,
+		.last_ms = f->last_ms,
+	};
+	int host = -1, r = 0;
+
+	while (r >= 0 && door_next_scanner(&facts, &host, name)) {
+		if (m.inside && strcmp(name, book_string(b, f->scanner)) != 0)
+			continue;
+		m.mx_host = facts.dns->hosts[host].name;
+		r = proof_add(p, &m);
+	}
+	return r < 0 ? r : 0;
+}
+
+int learn_take(struct proof *p, const struct book *b, const struct judge *j)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < b->n_flows; i++) {
+		const struct flow *f = &b->flows[i];
+
+		__builtin_prefetch(book_client_ahead(b, i));
+		/* of a recipient that names several domains the class may be another one's */
+		if (f->judged && f->kind == FLOW_WORLD && b->domains[f->domain].n_routes == 0 &&
+		    (f->class == CLASS_SCANNER || f->class == CLASS_DIRECT) &&
+		    b->domains[b->domains[f->domain].base].facts)
+			r = learn_flow(p, b, j, f);
+	}
+	return r;
+}
