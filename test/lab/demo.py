@@ -5,6 +5,7 @@ Real servers (Exim, NSD, Unbound) in network namespaces of their own; nothing is
 Exits non-zero if a count is wrong.
 """
 import argparse
+import json
 import os
 import re
 import sys
@@ -160,6 +161,7 @@ class Demo:
             show([re.sub(r"^\S+ \S+ \[\d+\] | H=\(\S+\)| P=.* from <[^>]*>", "", m.line)], "33")
         show(["... and so on, past the scanners, virus and all."])
         self.counts.add("without frontdoor", "worm, through the back door", len(worm.attempts), n, len(worm.attempts))
+        self.worm_got_in = n
 
     # Act two ------------------------------------------------------------------------------------
 
@@ -174,11 +176,26 @@ class Demo:
         self.daemon = daemon
         with open(daemon.conf) as f:
             show([line.rstrip() for line in f if not re.match(r"events|control|hosted|resolver", line)], "34")
+        if self.way != "loopback":  # there the log of act one went with its lab
+            self.look_back()
         print()
         self.scanners()
         self.refused()
         self.honest()
         self.explain()
+
+    def look_back(self):
+        """What the mail server's own log tells of act one."""
+        log = self.lab.path("exim", "log", "mainlog")
+        print()
+        say("""Before anything is enforced, one can ask how much mail came by the back door until now. The mail
+            server's log knows; `frontdoor logs %s`:""" % os.path.basename(log))
+        ask = lambda *how: self.daemon.cli("logs", "-c", self.daemon.conf, *how, log)
+        lines = ask().out.splitlines()
+        show([li for i, li in enumerate(lines) if i < 5 or "Which of" in lines[i - 1] or "Which of" in li])
+        direct = json.loads(ask("--json", "--summary").out)["classes"]["direct"]["mails"]
+        self.counts.add("without frontdoor", "the same, as `frontdoor logs` counts it in Exim's log", self.worm_got_in,
+                        direct, self.worm_got_in)
 
     def bulk(self, what, should, domains, send, user="info"):
         """One mail to each domain by send(recipients)."""

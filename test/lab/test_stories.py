@@ -534,3 +534,38 @@ class Confirmation(LabCase):
         d = lab.internet.by_kind["acme"][7]
         _, replies, _ = lab.send(lab.client("stranger"), "info@" + d.name)
         self.assert_code(replies[0], 550, "5.7.1")
+
+
+class ProvenByLogs(LabCase):
+    """A scanner that nobody configured: what the mail server's log proves of it shuts its doors."""
+
+    mode = "gateway"
+
+    @classmethod
+    def settings(cls, lab):
+        return {"extra": "state: %s\n" % lab.path("frontdoor", "state.db")}
+
+    def log(self, domains):
+        """Exim's log of three days of mail from the scanner for its domains."""
+        lab, start = self.lab, time.time() - 3 * 86400
+        path = lab.path("frontdoor", "old-mainlog")
+        with open(path, "w") as f:
+            for i in range(60):
+                f.write("%s 1xW3BL-0000Tz-%02d <= m@lab-sender.net H=(x) [%s] I=[%s]:25 P=esmtp S=9 for u@%s\n" % (
+                    time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime(start + i * 3600)), i,
+                    lab.plan.mystery[i % len(lab.plan.mystery)], lab.server(4), domains[i % len(domains)]))
+        return path
+
+    def test_logs_prove_a_scanner(self):
+        lab, domains = self.lab, [d.name for d in self.lab.internet.by_kind["mystery"][:3]]
+        to = "info@" + lab.internet.by_kind["mystery"][5].name
+        send = lambda: lab.send(lab.client("stranger"), to)[1][0]
+        self.assert_code(send(), 250)
+        for _ in range(2):
+            p = self.daemon.cli("logs", "-c", self.daemon.conf, "--learn", "--summary", self.log(domains))
+            self.assertIn("learned of 1 scanners", p.out)
+        self.daemon.stop()
+        self.daemon.start()
+        self.assert_code(send(), 550, "5.7.1", to.partition("@")[2])
+        out = self.daemon.explain(lab.client("stranger"), lab.server(4), to).out
+        self.assertIn("proven: 60 messages over", out)

@@ -3,6 +3,7 @@ wants to say, and each reply is kept."""
 import base64
 import itertools
 import socket
+import ssl
 import threading
 
 from .dns import DnsError
@@ -72,7 +73,7 @@ class Smtp:
             self.sock = dial(ns, source, dest, port, timeout, source_port)
         except OSError as e:
             raise Closed(str(e)) from None
-        self.rest = b""
+        self.rest, self.helo = b"", helo
         self.banner = self.ehlo = None
         if greet:
             self.banner = self.read()
@@ -119,6 +120,22 @@ class Smtp:
     def offers(self, keyword):
         return self.ehlo is not None and any(
             line[4:].split(" ")[0].upper() == keyword for line in self.ehlo.lines[1:])
+
+    def starttls(self, helo="client.lab-sender.net", name=None, certificate=None):
+        """name: for SNI; certificate: a PEM file of our own with its key."""
+        reply = self.cmd("STARTTLS")
+        if reply.code != 220:
+            raise Closed("STARTTLS: %s" % reply.text)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if certificate:
+            context.load_cert_chain(certificate)
+        try:
+            self.sock = context.wrap_socket(self.sock, server_hostname=name)
+        except OSError as e:
+            raise Closed(str(e)) from None
+        self.ehlo = self.cmd("EHLO " + helo)
+        return self.ehlo
 
     def login(self, user="user", password="secret"):
         return self.cmd("AUTH PLAIN " + base64.b64encode(
@@ -252,6 +269,70 @@ class Mta:
             if code:
                 return False
         return False
+
+
+class Sink:
+    """Takes mail by SMTP or LMTP, and throws it away."""
+
+    REFUSED = ((b"later@", "450 4.2.0 come later"), (b"fail@", "550 5.1.1 no such thing"))
+
+    def __init__(self, ns, address, port=25):
+        if isinstance(address, str) and address.startswith("/"):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.bind(address)
+        else:
+            with ns:
+                self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.socket.bind((address, port))
+        self.socket.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stop(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+    def _accept(self):
+        while True:
+            try:
+                conn, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(conn,), daemon=True).start()
+
+    def _serve(self, conn):
+        conn.settimeout(30)
+        f = conn.makefile("rwb", 0)
+        say = lambda text: f.write(text.encode() + b"\r\n")
+        lmtp, recipients = False, 0
+        try:
+            say("220 sink")
+            for line in iter(f.readline, b""):
+                verb = line[:4].upper()
+                if verb == b"RCPT":
+                    bad = [words for word, words in self.REFUSED if word in line]
+                    recipients += not bad
+                    say(bad[0] if bad else "250 2.1.5 ok")
+                elif verb == b"DATA":
+                    say("354 go on")
+                    for _ in iter(f.readline, b".\r\n"):
+                        pass
+                    for _ in range(recipients if lmtp else 1):
+                        say("250 2.0.0 ok")
+                    recipients = 0
+                elif verb == b"QUIT":
+                    say("221 bye")
+                    return
+                elif verb in (b"EHLO", b"LHLO"):
+                    lmtp = verb == b"LHLO"
+                    say("250-sink\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES")
+                else:
+                    recipients = 0 if verb in (b"RSET", b"HELO") else recipients
+                    say("250 2.0.0 ok")
+        except OSError:
+            pass
+        finally:
+            conn.close()
 
 
 class Scanner:

@@ -5,7 +5,7 @@ import subprocess
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 BUILD = os.path.join(ROOT, "build")
 SERVERS = os.path.join(BUILD, "servers")
-PACKAGES = ["exim4-daemon-heavy", "nsd", "unbound", "postfix", "swaks", "libnss-wrapper",
+PACKAGES = ["exim4-daemon-heavy", "nsd", "unbound", "postfix", "dovecot-core", "swaks", "libnss-wrapper",
             "libio-socket-inet6-perl"]
 
 

@@ -186,14 +186,11 @@ pid_file_path =
 primary_hostname = host.lab-hosting.net
 local_interfaces = <; {interfaces}
 daemon_smtp_ports = {port}
-timezone = UTC
-log_selector = +incoming_interface +incoming_port +received_recipients +received_sender +subject +pid
+{main}
 received_header_text =
 trusted_users = {uid}
 deliver_drop_privilege = true
 never_users =
-host_lookup =
-rfc1413_query_timeout = 0s
 accept_8bitmime = true
 chunking_advertise_hosts = *
 smtputf8_advertise_hosts = *
@@ -220,8 +217,8 @@ domainlist local_domains = lsearch;{dir}/domains : @
 hostlist relay_hosts = <; {relay}
 
 begin acl
-rcpt:
-	deny	local_parts = nosuchuser
+{acl}rcpt:
+{rcpt}	deny	local_parts = nosuchuser
 		message = no such user here
 	accept	authenticated = *
 	accept	hosts = +relay_hosts
@@ -229,7 +226,7 @@ rcpt:
 	deny	message = relay not permitted
 
 begin routers
-store:
+{routers}store:
 	driver = accept
 	transport = store
 
@@ -248,7 +245,7 @@ store:
 	envelope_to_add = false
 	return_path_add = false
 	quota = 0
-
+{transports}
 begin authenticators
 plain:
 	driver = plaintext
@@ -266,22 +263,36 @@ login:
 	server_advertise_condition = true
 """
 
+# What may differ from one start of Exim to the next: pieces of its configuration.
+EXIM_SETTINGS = {
+    "main": """\
+timezone = UTC
+log_selector = +incoming_interface +incoming_port +received_recipients +received_sender +subject +pid
+host_lookup =
+rfc1413_query_timeout = 0s""",
+    "acl": "",  # ACLs of its own
+    "rcpt": "",  # what comes first in the ACL for RCPT
+    "routers": "",
+    "transports": "",
+}
+
 
 class Exim(Server):
     """The mail server behind frontdoor. dir/store has the messages, dir/log/mainlog the log."""
 
     def __init__(self, ns, directory, domains, interfaces, relay, port=25):
         self.dir, self.port = directory, port
+        self.interfaces, self.relay = interfaces, relay
         uid = EXIM_UID if os.geteuid() == 0 else os.geteuid()
         gid = EXIM_UID if os.geteuid() == 0 else os.getegid()
+        self.owner = uid, gid
         for sub in ("", "spool", "log", "store"):
             os.makedirs(os.path.join(directory, sub), mode=0o755, exist_ok=True)
             if os.geteuid() == 0:
                 os.chown(os.path.join(directory, sub), uid, gid)
         write(os.path.join(directory, "domains"), "".join(d + "\n" for d in domains))
-        self.conf = write(os.path.join(directory, "exim.conf"), EXIM_CONF.format(
-            uid=uid, gid=gid, dir=directory, program=paths.program("exim4"), port=port,
-            interfaces="; ".join(interfaces), relay="; ".join(relay)))
+        self.conf = os.path.join(directory, "exim.conf")
+        self.configure()
         # Debian's Exim wants its own user to exist; here it does, without touching /etc/passwd.
         env = paths.environment(
             LD_PRELOAD=paths.library("libnss_wrapper.so"),
@@ -301,6 +312,20 @@ class Exim(Server):
         super().__init__(ns, "exim", [paths.program("exim4"), "-C", self.conf, "-bdf", "-q1h"],
                          os.path.join(directory, "exim.log"), lambda: ns.listens(port) and self.greets(interfaces[0]),
                          env=env, before=drop)
+
+    def configure(self, **settings):
+        """Takes effect at the next start."""
+        uid, gid = self.owner
+        fill = dict(uid=uid, gid=gid, dir=self.dir, program=paths.program("exim4"), port=self.port,
+                    interfaces="; ".join(self.interfaces), relay="; ".join(self.relay))
+        pieces = {name: settings.get(name, text).format(**fill) for name, text in EXIM_SETTINGS.items()}
+        write(self.conf, EXIM_CONF.format(**fill, **pieces))
+
+    def command(self, *args, **how):
+        """As sendmail(1) on the same host: a process of Exim's with these arguments."""
+        _, before, env, _, _ = self.how
+        return self.ns.popen([paths.program("exim4"), "-C", self.conf] + list(args), before=before,
+                             env=env, **how)
 
     def greets(self, address):
         """Its first answer takes long (a certificate is made); nobody else should wait for it."""

@@ -61,7 +61,7 @@ class Lab:
         self.started, self.relays = [], []
         if self.keep:
             shutil.copytree(self.dir, os.path.join(self.keep, self.mode), dirs_exist_ok=True,
-                            ignore=shutil.ignore_patterns("zones", "spool", "*.sock"))
+                            ignore=shutil.ignore_patterns("zones", "spool", "dovecot", "*.sock"))
         for ns in self.ns.values():
             ns.close()
         if not self.loopback:
