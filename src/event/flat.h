@@ -11,7 +11,7 @@
 
 #define FLAT_TEXT_MAX 256 /* of a text; the rest is left out */
 
-/* A member takes at most its key and 4 * FLAT_TEXT_MAX + 16 octets; running over size is a fault of
+/* A member takes at most its key and 5 * FLAT_TEXT_MAX + 16 octets; running over size is a fault of
  * the caller's, and stops the program. */
 struct flat {
 	char *out;

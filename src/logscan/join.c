@@ -299,6 +299,9 @@ static void on_arrival(struct join *j, const struct entry *e)
 	struct sv rest = e->recipients, address;
 	bool any = false;
 
+	/* whatever a filter leaves out, an address of ours is one */
+	if (e->has_server)
+		(void)book_server(j->book, &e->server.addr);
 	if (!e->has_recipients) {
 		arrive(j, e);
 		return;

@@ -1,3 +1,7 @@
+/*
+ * Longer than most files: all daemons write their lines from the same few words, and what makes a
+ * reading the only one is argued once.
+ */
 #include "logscan/postfix.h"
 
 #include <errno.h>
