@@ -32,9 +32,10 @@ extern const char *const lookup_name_labels[DOOR_NAME_COUNT];
 /* → struct door_names. */
 struct lookup *lookup_names(struct channel *c, const char *domain, lookup_done_fn done, void *user);
 
-/* The name that a client's PTR is asked at (RFC 1035 3.5, RFC 3596 2.5); into out[WIRE_NAME_SIZE].
+/* The name that the PTR of an address is asked at (RFC 1035 3.5, RFC 3596 2.5); into
+ * out[WIRE_NAME_SIZE].
  */
-void lookup_reverse_name(const struct addr *client, char *out);
+void lookup_reverse_name(const struct addr *a, char *out);
 
 /* Only when its channels are freed before. NULL is fine. */
 void lookup_abort(struct lookup *l);
