@@ -405,6 +405,9 @@ class Descriptors(DaemonCase):
         self.assertIsNone(d.process.poll())
         for c in clients:
             self.abort(c)
+        # Those that still waited to be accepted are taken, and found gone, only now.
+        self.wait("descriptors that are free again", lambda: self.place.backlog(d.port) == 0 and
+                  len(os.listdir("/proc/%d/fd" % d.process.pid)) < 32)
         for _ in range(4):
             self.assert_code(self.send_one(d, self.bot(), "u@" + self.name("self"))[1], 250)
         self.assertLess(d.log_text().count("can't accept"), 12)

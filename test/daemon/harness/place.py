@@ -173,6 +173,12 @@ class Place:
         with open("/proc/%d/status" % pid) as f:
             return int(next(line for line in f if line.startswith("VmRSS")).split()[1])
 
+    def backlog(self, port):
+        """Connections to a port of this machine that wait to be accepted."""
+        with open("/proc/self/net/tcp") as f:
+            return sum(int(col[4].partition(":")[2], 16) for col in map(str.split, f.read().splitlines()[1:])
+                       if col[3] == "0A" and int(col[1].partition(":")[2], 16) == port)
+
     def connections(self, port, client=None):
         """Established connections to a port of this machine (from that address)."""
         found = []
