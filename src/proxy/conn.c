@@ -1,14 +1,13 @@
 #include "proxy/conn.h"
 
+#include "proxy/conn_tls.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-/* From here on a copy into the queue costs more than a system call of its own. */
-#define SEND_AT_ONCE 8192
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
@@ -24,7 +23,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		ready |= CONN_READABLE;
 	if (events & UV_WRITABLE)
 		ready |= CONN_WRITABLE;
-	c->ready(c, ready);
+	if (c->tls)
+		conn_tls_ready(c, ready);
+	else
+		c->ready(c, ready);
 }
 
 int conn_open(struct conn *c, uv_loop_t *loop, int fd, size_t out_max, conn_ready_fn ready,
@@ -48,14 +50,18 @@ int conn_open(struct conn *c, uv_loop_t *loop, int fd, size_t out_max, conn_read
 	return 0;
 }
 
-static void on_closed(uv_handle_t *handle)
+void conn_handle_closed(struct conn *c)
 {
-	struct conn *c = handle->data;
-
-	c->closed(c);
+	if (--c->handles == 0)
+		c->closed(c);
 }
 
-int conn_detach(struct conn *c, conn_closed_fn closed)
+static void on_closed(uv_handle_t *handle)
+{
+	conn_handle_closed(handle->data);
+}
+
+static int detach(struct conn *c, conn_closed_fn closed)
 {
 	int fd = c->fd;
 
@@ -63,18 +69,38 @@ int conn_detach(struct conn *c, conn_closed_fn closed)
 	c->open = false;
 	c->fd = -1;
 	c->closed = closed;
+	c->handles = 1;
 	buf_deinit(&c->out);
 	uv_close((uv_handle_t *)&c->poll, on_closed);
 	return fd;
 }
 
+int conn_detach(struct conn *c, conn_closed_fn closed)
+{
+	INVARIANT(!c->tls);
+	return detach(c, closed);
+}
+
 void conn_close(struct conn *c, conn_closed_fn closed)
 {
-	close(conn_detach(c, closed));
+	if (c->tls)
+		conn_tls_end(c);
+	int fd = detach(c, closed);
+	if (c->tls)
+		conn_tls_close(c);
+	close(fd);
+}
+
+void conn_shutdown_write(struct conn *c)
+{
+	if (!c->tls || conn_tls_end(c))
+		shutdown(c->fd, SHUT_WR);
 }
 
 ssize_t conn_read(struct conn *c, void *to, size_t size)
 {
+	if (c->tls)
+		return conn_tls_read(c, to, size);
 	for (;;) {
 		ssize_t n = recv(c->fd, to, size, 0);
 		if (n >= 0)
@@ -101,7 +127,9 @@ static ssize_t send_vector(struct conn *c, struct iovec *iov, size_t n)
 
 int conn_send(struct conn *c, struct sv bytes)
 {
-	if (c->connecting || bytes.n < SEND_AT_ONCE)
+	if (c->tls)
+		return conn_tls_send(c, bytes);
+	if (c->connecting || bytes.n < CONN_SEND_AT_ONCE)
 		return buf_add_sv(&c->out, bytes);
 
 	struct sv queued = buf_view(&c->out);
@@ -123,6 +151,8 @@ int conn_flush(struct conn *c)
 
 	if (queued.n == 0)
 		return 0;
+	if (c->tls)
+		return conn_tls_flush(c);
 	if (c->connecting)
 		return 1;
 	struct iovec iov = { (void *)queued.p, queued.n };
@@ -140,10 +170,14 @@ void conn_arm(struct conn *c)
 
 	if (!c->open)
 		return;
-	if (c->reading && !c->connecting)
-		events |= UV_READABLE;
-	if (c->connecting || buf_len(&c->out) > 0)
-		events |= UV_WRITABLE;
+	if (c->tls) {
+		events = conn_tls_wants(c);
+	} else {
+		if (c->reading && !c->connecting)
+			events |= UV_READABLE;
+		if (c->connecting || buf_len(&c->out) > 0)
+			events |= UV_WRITABLE;
+	}
 	if (events == c->armed)
 		return;
 	c->armed = events;
