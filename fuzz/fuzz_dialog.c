@@ -77,6 +77,10 @@ enum {
 	EVENT_LAST_REFUSED,
 	EVENT_LAST_DRIPS,
 	EVENT_LAST_TAGGED,
+	EVENT_SECURED,
+	EVENT_NOT_SECURED,
+	EVENT_NAME,
+	EVENT_XCLIENT_OFFERED,
 	EVENTS,
 };
 _Static_assert(EVENTS <= EACH_OCTET, "an event is six bits");
@@ -127,6 +131,13 @@ static void say(struct owner *o, struct sv word, int number, bool each,
 		to(o, (struct sv) { text + i, each ? 1 : n });
 }
 
+static void secured(struct owner *o, bool ok)
+{
+	for (int side = DIALOG_CLIENT; side <= DIALOG_BACKEND; side++)
+		if (o->open && o->securing[side])
+			owner_secured(o, side, ok);
+}
+
 static void event(struct owner *o, unsigned int what)
 {
 	switch (what) {
@@ -163,6 +174,17 @@ static void event(struct owner *o, unsigned int what)
 	case EVENT_LAST_TAGGED:
 		give_one(o, true, DIALOG_TAG);
 		break;
+	case EVENT_SECURED:
+	case EVENT_NOT_SECURED:
+		secured(o, what == EVENT_SECURED);
+		break;
+	case EVENT_XCLIENT_OFFERED:
+		owner_backend(o, SV("250-b.example\r\n250-STARTTLS\r\n250 XCLIENT NAME ADDR\r\n"));
+		break;
+	case EVENT_NAME:
+		if (o->name_wanted)
+			owner_name(o, SV("host.c.net"));
+		break;
 	default:
 		break;
 	}
@@ -170,6 +192,7 @@ static void event(struct owner *o, unsigned int what)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const struct dialog_xclient xclient = { "192.0.2.9", "4025", "198.51.100.25", "25" };
 	struct dialog_conf conf = { 0 };
 	struct owner o;
 
@@ -180,6 +203,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		conf.front_ehlo = SV(OWNER_EHLO);
 	}
 	conf.starttls = data[0] & 2 ? DIALOG_STARTTLS_PASS : DIALOG_STARTTLS_HIDE;
+	if (data[0] & 16)
+		conf.starttls = DIALOG_STARTTLS_OURS;
+	if (data[0] & 32)
+		conf.upstream_tls = data[0] & 2 ? DIALOG_UPSTREAM_ALWAYS : DIALOG_UPSTREAM_OFF;
+	if (data[0] & 64)
+		conf.xclient = &xclient;
+	conf.client_tls = (data[0] & 128) && conf.starttls == DIALOG_STARTTLS_OURS;
+	if (data[0] & 8)
+		conf.front_ehlo_tls = SV(OWNER_EHLO_TLS);
 	conf.bare = data[0] & 4 ? BODY_REJECT : BODY_NORMALIZE;
 	conf.relay_authenticated = data[0] & 8;
 	owner_start(&o, conf, judge, NULL);

@@ -42,6 +42,8 @@ static uint64_t run(struct sv in, size_t max, size_t step)
 			if (outcome == LINE_DONE)
 				check_line(line, max);
 			hash = mix(mix(hash, line), (struct sv) { &"dmbl"[outcome], 1 });
+		} else if (used > 0) {
+			continue;
 		} else if (end == in.n) {
 			return mix(hash, (struct sv) { in.p + start, end - start });
 		} else {

@@ -111,6 +111,9 @@ struct dialog_entry *dialog_reply_printf(struct dialog *d, const char *fmt, ...)
 
 void dialog_send(struct dialog *d, enum dialog_side to, struct sv bytes)
 {
+	/* in a handshake there is no way to say anything */
+	if (to == DIALOG_CLIENT && d->p->securing_client)
+		return;
 	if (bytes.n > 0 && d->state != DIALOG_CLOSING && d->conf.ops->send(d, to, bytes) < 0)
 		dialog_close(d);
 }
@@ -261,10 +264,9 @@ static void release(struct dialog *d)
 			continue;
 		if (d->backend_done)
 			return;
-		if (p->front != FRONT_OFF) {
-			if (p->front == FRONT_LOCAL) {
-				p->front = FRONT_BANNER;
-				d->conf.ops->connect(d);
+		if (p->approach != APPROACH_DONE) {
+			if (p->approach == APPROACH_NONE) {
+				dialog_approach_begin(d);
 			}
 			return;
 		}
@@ -361,13 +363,18 @@ void dialog_turn(struct dialog *d)
 
 int dialog_init(struct dialog *d, const struct dialog_conf *conf, void *user)
 {
-	*d = (struct dialog) { .conf = *conf, .user = user };
+	*d = (struct dialog) {
+		.conf = *conf,
+		.user = user,
+		.client_tls = conf->client_tls,
+		.backend_tls = conf->backend_tls,
+	};
 	d->p = calloc(1, sizeof(*d->p));
 	if (!d->p)
 		return -ENOMEM;
 	d->p->rcpts_end = &d->p->rcpts;
-	if (conf->front_ehlo.n > 0) {
-		d->p->front = FRONT_LOCAL;
+	if (conf->front_banner.n > 0) {
+		d->p->approach = APPROACH_NONE;
 		struct dialog_entry *e = dialog_push(d, ENTRY_LOCAL, WHAT_GREETING);
 		if (e) {
 			e->text = conf->front_banner.p;
@@ -377,6 +384,8 @@ int dialog_init(struct dialog *d, const struct dialog_conf *conf, void *user)
 	} else {
 		d->p->mode = MODE_HOLD;
 		dialog_push(d, ENTRY_BACKEND, WHAT_GREETING);
+		if (dialog_approach_needed(d))
+			d->p->approach = APPROACH_BANNER;
 	}
 	return 0;
 }
@@ -395,6 +404,9 @@ void dialog_deinit(struct dialog *d)
 	free(p->early_reply);
 	free(p->front_helo);
 	free(p->front_mail);
+	free(p->banner);
+	free(p->client_name);
+	free(p->xclient_offer);
 	free(p->drip_text);
 	free(p);
 	d->p = NULL;
@@ -404,7 +416,8 @@ static size_t feed_backend(struct dialog *d, struct sv in)
 {
 	size_t used = 0;
 
-	while (d->state == DIALOG_TALKING && used < in.n && !d->backend_done) {
+	while (d->state == DIALOG_TALKING && used < in.n && !d->backend_done &&
+	       !d->p->securing_backend) {
 		struct reply reply;
 		enum reply_outcome r =
 			reply_parse((struct sv) { in.p + used, in.n - used }, &reply);
@@ -418,8 +431,8 @@ static size_t feed_backend(struct dialog *d, struct sv in)
 		used += reply.raw.n;
 		dialog_turn(d);
 	}
-	/* what comes after the end, or as read-ahead of STARTTLS, is nobody's; what is to be copied
-	 * stays */
+	/* what comes after the end, or in the clear behind the reply to STARTTLS, is nobody's; what
+	 * is to be copied stays */
 	return d->state == DIALOG_RELAY && !d->drop_readahead ? used : in.n;
 }
 
@@ -435,11 +448,11 @@ static size_t feed_client(struct dialog *d, struct sv in)
 		used += n;
 		dialog_turn(d);
 	}
-	if (d->state == DIALOG_CLOSING || d->state == DIALOG_TARPIT)
+	if (d->state == DIALOG_CLOSING || d->state == DIALOG_TARPIT || p->securing_client)
 		return in.n;
 	/* all that can be is answered, or the end of a message will never come */
 	bool in_message = p->mode == MODE_BODY || p->mode == MODE_CHUNK || p->mode == MODE_SASL;
-	if (p->client_eof && d->state == DIALOG_TALKING && p->front <= FRONT_LOCAL &&
+	if (p->client_eof && d->state == DIALOG_TALKING && p->approach <= APPROACH_NONE &&
 	    (p->head == p->tail || in_message))
 		dialog_close(d);
 	return used;
@@ -462,7 +475,9 @@ void dialog_eof(struct dialog *d, enum dialog_side from)
 	if (d->state != DIALOG_TALKING)
 		return;
 	if (from == DIALOG_BACKEND) {
-		if (p->said_goodbye)
+		if (p->securing_backend)
+			dialog_secured(d, DIALOG_BACKEND, false);
+		else if (p->said_goodbye)
 			dialog_close(d);
 		else if (p->mode == MODE_BODY && p->body_discard)
 			d->backend_done = true; /* what it said is told at the end */
@@ -500,6 +515,9 @@ void dialog_timeout(struct dialog *d)
 	char text[512];
 
 	switch (dialog_waits_for(d)) {
+	case DIALOG_WAIT_HANDSHAKE: /* there is no way to say anything */
+		dialog_close(d);
+		break;
 	case DIALOG_WAIT_COMMAND:
 	case DIALOG_WAIT_DATA:
 		snprintf(text, sizeof(text), "421 4.4.2 %s: timeout, closing connection (%s)\r\n",
@@ -518,7 +536,74 @@ void dialog_timeout(struct dialog *d)
 void dialog_drain(struct dialog *d)
 {
 	d->p->draining = true;
+	if (d->p->securing_client && d->state == DIALOG_TALKING)
+		dialog_close(d);
 	drain_if_idle(d);
+}
+
+/* Nothing that was said in the clear counts any more (RFC 3207 4.2). */
+static void client_secured(struct dialog *d)
+{
+	struct dialog_private *p = d->p;
+
+	/* what is reported of its recipients is as it was when they were named */
+	dialog_end_rcpts(d, p->t.id, 0, 0);
+	dialog_reset_transaction(d);
+	p->mode = MODE_COMMAND;
+	p->reader = (struct line_reader) { 0 };
+	p->need_hello = true;
+	free(p->front_helo);
+	p->front_helo = NULL;
+	d->client_tls = true;
+	d->authenticated = false;
+	d->esmtp = false;
+	d->helo[0] = '\0';
+	d->front_told = (struct sv) { 0 };
+}
+
+void dialog_secure_client(struct dialog *d)
+{
+	dialog_send(d, DIALOG_CLIENT, SV("220 2.0.0 Ready to start TLS\r\n"));
+	d->p->securing_client = true;
+	d->conf.ops->secure(d, DIALOG_CLIENT);
+}
+
+/* The backend's leg that goes before the client's own (dialog_client.c, on_starttls()). */
+static void backend_secured(struct dialog *d, bool ok)
+{
+	struct dialog_private *p = d->p;
+
+	if (ok) {
+		dialog_secure_client(d);
+		return;
+	}
+	/* half a handshake: it can't be gone back to clear text on that connection */
+	d->backend_done = true;
+	p->mode = MODE_COMMAND;
+	dialog_send(d, DIALOG_CLIENT, SV(TLS_NOT_NOW));
+}
+
+void dialog_secured(struct dialog *d, enum dialog_side side, bool ok)
+{
+	struct dialog_private *p = d->p;
+	bool *waited = side == DIALOG_CLIENT ? &p->securing_client : &p->securing_backend;
+
+	if (d->state != DIALOG_TALKING)
+		return;
+	INVARIANT(*waited);
+	*waited = false;
+	if (side == DIALOG_BACKEND)
+		d->backend_tls = ok;
+	if (side == DIALOG_CLIENT && ok)
+		client_secured(d);
+	else if (side == DIALOG_CLIENT)
+		dialog_close(d);
+	else if (p->approach == APPROACH_HANDSHAKE)
+		dialog_approach_secured(d, ok);
+	else
+		backend_secured(d, ok);
+	if (p->depth == 0)
+		dialog_turn(d);
 }
 
 static int entry_judge(struct dialog *d, struct dialog_entry *e, const struct dialog_verdict *v)
@@ -563,7 +648,11 @@ enum dialog_wait dialog_waits_for(const struct dialog *d)
 {
 	const struct dialog_private *p = d->p;
 
-	if (p->front > FRONT_LOCAL)
+	if (p->securing_client)
+		return DIALOG_WAIT_HANDSHAKE;
+	if (p->approach == APPROACH_NAME)
+		return DIALOG_WAIT_VERDICT;
+	if (p->approach > APPROACH_NONE || p->securing_backend)
 		return DIALOG_WAIT_BACKEND;
 	if (p->head != p->tail) {
 		const struct dialog_entry *e = &p->ring[p->head & (p->ring_size - 1)];

@@ -14,14 +14,23 @@
  * BDAT has no go-ahead: a server that refuses it and does not read its octets takes them for
  * commands. So it goes to the backend only once all replies before it are in, CHUNKING was offered,
  * a recipient is accepted and nothing of this message has failed; else it is swallowed here too.
+ * Nor does anything go behind a chunk before its reply: Exim 4.96, when a message ends with a CR
+ * before its body, takes the next command for more of it and answers one too few from then on.
  *
- * Fronted: when conf.front_ehlo is given, the backend is not there yet. Greeting, EHLO, MAIL, RSET
- * and NOOP are answered from here, and ops->connect() is called when the first permitted recipient
- * or any other command needs the backend; what the client said is then repeated to it.
+ * Fronted: when conf.front_banner is given, the backend is not there yet. Greeting, EHLO, MAIL,
+ * RSET and NOOP are answered from here, and ops->connect() is called when the first permitted
+ * recipient or any other command needs the backend; what the client said is then repeated to it.
+ *
+ * The approach (dialog_approach.c) is what is said to the backend before the client's own words:
+ * STARTTLS where its leg is to be encrypted by then, XCLIENT, and what a fronted client has said.
+ *
+ * STARTTLS ended here (RFC 3207): the backend's handshake comes first where it is to have one, then
+ * our 220, then the client's. Afterwards nothing that was said before counts: EHLO is needed again,
+ * and what either side sent behind its last clear-text line is thrown away unread.
  */
 #pragma once
 
-#include "base/base.h"
+#include "base/addr.h"
 #include "smtp/body.h"
 #include "smtp/command.h"
 #include "smtp/line.h"
@@ -51,6 +60,21 @@ enum dialog_state {
 enum dialog_starttls {
 	DIALOG_STARTTLS_HIDE, /* not offered; 502 when tried */
 	DIALOG_STARTTLS_PASS, /* the backend's; a 220 makes it DIALOG_RELAY */
+	DIALOG_STARTTLS_OURS, /* offered and ended here: ops->secure() */
+};
+
+/* Whether the backend's leg is encrypted too (DESIGN.md, upstream_tls). */
+enum dialog_upstream_tls {
+	DIALOG_UPSTREAM_MIRROR, /* when the client's is, and the backend offers STARTTLS */
+	DIALOG_UPSTREAM_OFF,
+	DIALOG_UPSTREAM_ALWAYS, /* or there is no session */
+};
+
+/* The client's identity for XCLIENT (Postfix's XCLIENT_README), as text. The name comes by
+ * dialog_client_name(); HELO and PROTO are what the client itself says afterwards. */
+struct dialog_xclient {
+	char addr[ADDR_STRLEN + 5], port[6]; /* "192.0.2.1", "IPV6:2001:db8::1" */
+	char destaddr[ADDR_STRLEN + 5], destport[6];
 };
 
 /* A class of messages: recipients of different classes can't share one (DESIGN.md, actions). */
@@ -91,6 +115,17 @@ struct dialog_ops {
 	void (*rcpt_end)(struct dialog *d, struct dialog_rcpt *rcpt, int code, uint64_t octets);
 	/* The backend is wanted (fronted dialogs only). */
 	void (*connect)(struct dialog *d);
+	/*
+	 * TLS on that side: what was given out for it goes out in the clear, what was read from it
+	 * and not taken is thrown away, then comes the handshake; answer by dialog_secured(),
+	 * later.
+	 */
+	void (*secure)(struct dialog *d, enum dialog_side side);
+	/* The backend can't be used as the configuration wants it: a line for the log. May be NULL.
+	 */
+	void (*trouble)(struct dialog *d, const char *why);
+	/* The client's forward-confirmed name is wanted: dialog_client_name(), here or later. */
+	void (*client_name)(struct dialog *d);
 	/* The backend's greeting (ehlo false), or its EHLO reply as cut down. May be NULL. */
 	void (*heard)(struct dialog *d, bool ehlo, struct sv reply);
 };
@@ -98,13 +133,17 @@ struct dialog_ops {
 struct dialog_conf {
 	const struct dialog_ops *ops;
 	enum dialog_starttls starttls;
+	enum dialog_upstream_tls upstream_tls;
+	bool client_tls, backend_tls;         /* that side is encrypted from its first octet */
+	const struct dialog_xclient *xclient; /* NULL: not sent; outlives the dialog */
 	enum body_bare bare;
 	bool relay_authenticated; /* after the backend's 235 the rest is copied: DIALOG_RELAY */
 	const char *hostname;     /* in our own 421 replies; outlives the dialog */
 	const char *id;           /* session id, in the same */
 	const char *client;       /* the client's address as text, for the tag header */
-	struct sv front_banner;   /* fronted: "220 ...\r\n"; outlives the dialog */
-	struct sv front_ehlo;     /* fronted: the EHLO reply as offered; n == 0: not fronted */
+	struct sv front_banner;   /* fronted: "220 ...\r\n"; outlives the dialog. n == 0: not */
+	struct sv front_ehlo;     /* fronted: the EHLO reply as offered in the clear, and */
+	struct sv front_ehlo_tls; /* once TLS is on; n == 0: the backend is asked */
 };
 
 enum dialog_wait { /* whose turn it is, for the owner's timeouts (RFC 5321 4.5.3.2) */
@@ -113,6 +152,7 @@ enum dialog_wait { /* whose turn it is, for the owner's timeouts (RFC 5321 4.5.3
 		   DIALOG_WAIT_VERDICT,       /* ours */
 		   DIALOG_WAIT_BACKEND,       /* 5 minutes; DATA initiation 2 */
 		   DIALOG_WAIT_BACKEND_FINAL, /* 10 minutes after the final dot */
+		   DIALOG_WAIT_HANDSHAKE,     /* client: its TLS handshake */
 		   DIALOG_WAIT_COUNT,
 };
 
@@ -124,7 +164,9 @@ struct dialog {
 	enum dialog_state state;
 	bool authenticated;
 	bool esmtp;
-	bool backend_starttls; /* the backend's last EHLO reply offered STARTTLS */
+	bool client_tls, backend_tls; /* encrypted, and ended here */
+	bool backend_starttls;        /* the backend's last EHLO reply offered STARTTLS */
+	struct sv front_told;  /* the EHLO reply that the client was given from here, of conf's */
 	bool backend_chunking; /* the same of CHUNKING; false after HELO */
 	bool drop_readahead;   /* with DIALOG_RELAY: what was read before it must not be copied (RFC
 				  3207 4.2) */
@@ -155,6 +197,10 @@ void dialog_backend_failed(struct dialog *d, const char *why);
 void dialog_timeout(struct dialog *d);
 /* Let the transaction in progress end, then close with 421 4.3.2. */
 void dialog_drain(struct dialog *d);
+/* Answers ops->secure(): the handshake of that side is done, or has failed. */
+void dialog_secured(struct dialog *d, enum dialog_side side, bool ok);
+/* Answers ops->client_name(): the name, or "[UNAVAILABLE]", "[TEMPUNAVAIL]"; copied. */
+void dialog_client_name(struct dialog *d, struct sv name);
 /* Answers ops->rcpt(). */
 void dialog_verdict(struct dialog *d, struct dialog_rcpt *rcpt,
 		    const struct dialog_verdict *verdict);

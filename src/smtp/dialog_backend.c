@@ -5,11 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool is_success(int code)
-{
-	return code >= 200 && code < 300;
-}
-
 static void to_client(struct dialog *d, struct sv bytes)
 {
 	dialog_send(d, DIALOG_CLIENT, bytes);
@@ -29,7 +24,7 @@ static void pop(struct dialog *d)
 	p->head++;
 }
 
-static void close_after(struct dialog *d, const struct reply *reply)
+void dialog_close_after(struct dialog *d, const struct reply *reply)
 {
 	to_client(d, reply->raw);
 	d->p->said_goodbye = true;
@@ -37,8 +32,19 @@ static void close_after(struct dialog *d, const struct reply *reply)
 	dialog_close(d);
 }
 
-/* What the backend offers, as cut down, into out[REPLY_MAX]; its length. */
-static size_t learn_ehlo(struct dialog *d, const struct reply *reply, char *out)
+static struct ehlo_offer our_offer(const struct dialog *d)
+{
+	bool ours = d->conf.starttls == DIALOG_STARTTLS_OURS;
+	struct ehlo_offer offer = { EHLO_STARTTLS_HIDE, .no_channel_binding = ours };
+
+	if (d->conf.starttls == DIALOG_STARTTLS_PASS)
+		offer.starttls = EHLO_STARTTLS_KEEP;
+	else if (ours && !d->client_tls)
+		offer.starttls = EHLO_STARTTLS_OURS;
+	return offer;
+}
+
+size_t dialog_learn_ehlo(struct dialog *d, const struct reply *reply, char *out)
 {
 	struct sv keyword;
 
@@ -49,62 +55,10 @@ static size_t learn_ehlo(struct dialog *d, const struct reply *reply, char *out)
 		if (sv_eq_nocase(keyword, SV("CHUNKING")))
 			d->backend_chunking = true;
 	}
-	size_t n = ehlo_reduce(reply, d->conf.starttls == DIALOG_STARTTLS_PASS, out);
+	size_t n = ehlo_reduce(reply, our_offer(d), out);
 	if (d->conf.ops->heard)
 		d->conf.ops->heard(d, true, (struct sv) { out, n });
 	return n;
-}
-
-/* ---- a fronted dialog catches up ---- */
-
-static void repeat_line(struct dialog *d, const char *line, enum front_step step)
-{
-	dialog_send(d, DIALOG_BACKEND, sv_from(line));
-	dialog_send(d, DIALOG_BACKEND, SV("\r\n"));
-	d->p->front = step;
-}
-
-/* The backend refuses the sender that was accepted here: each permitted recipient, now or later,
- * gets its words instead. */
-static void front_mail_refused(struct dialog *d, const struct reply *reply)
-{
-	struct dialog_private *p = d->p;
-
-	p->t.mail = false;
-	p->t.sender_refusal = sv_dup(reply->raw);
-	if (!p->t.sender_refusal)
-		dialog_close(d);
-}
-
-static void front_reply(struct dialog *d, const struct reply *reply)
-{
-	struct dialog_private *p = d->p;
-	bool ok = is_success(reply->code);
-
-	if (reply->code == 421 || (!ok && p->front != FRONT_MAIL)) {
-		close_after(d, reply);
-		return;
-	}
-	if (p->front == FRONT_MAIL) {
-		p->front = FRONT_OFF;
-		p->t.open = ok;
-		if (!ok)
-			front_mail_refused(d, reply);
-		return;
-	}
-	if (p->front == FRONT_BANNER) {
-		if (d->conf.ops->heard)
-			d->conf.ops->heard(d, false, reply->raw);
-	} else if (d->esmtp) {
-		char out[REPLY_MAX];
-		learn_ehlo(d, reply, out);
-	}
-	if (p->front == FRONT_BANNER && p->front_helo)
-		repeat_line(d, p->front_helo, FRONT_EHLO);
-	else if (p->t.mail && p->front_mail)
-		repeat_line(d, p->front_mail, FRONT_MAIL);
-	else
-		p->front = FRONT_OFF;
 }
 
 /* ---- replies to commands ---- */
@@ -112,8 +66,8 @@ static void front_reply(struct dialog *d, const struct reply *reply)
 static void on_greeting(struct dialog *d, const struct reply *reply)
 {
 	d->p->mode = MODE_COMMAND;
-	if (!is_success(reply->code)) {
-		close_after(d, reply);
+	if (!smtp_is_success(reply->code)) {
+		dialog_close_after(d, reply);
 		return;
 	}
 	to_client(d, reply->raw);
@@ -121,20 +75,28 @@ static void on_greeting(struct dialog *d, const struct reply *reply)
 		d->conf.ops->heard(d, false, reply->raw);
 }
 
+void dialog_greet(struct dialog *d, const struct reply *reply)
+{
+	d->p->mode = MODE_COMMAND;
+	to_client(d, reply->raw);
+	pop(d);
+}
+
 static void on_hello(struct dialog *d, bool ehlo, const struct reply *reply)
 {
 	d->p->mode = MODE_COMMAND;
-	if (!is_success(reply->code)) {
+	if (!smtp_is_success(reply->code)) {
 		to_client(d, reply->raw);
 		return;
 	}
+	d->p->need_hello = false;
 	/* in mid-session it is RSET (RFC 5321 4.1.1.1, 4.1.4) */
 	dialog_end_rcpts(d, d->p->t.id, 0, 0);
 	dialog_reset_transaction(d);
 	d->esmtp = ehlo;
 	if (ehlo) {
-		char out[REPLY_MAX];
-		size_t n = learn_ehlo(d, reply, out);
+		char out[EHLO_REDUCED_MAX];
+		size_t n = dialog_learn_ehlo(d, reply, out);
 		to_client(d, (struct sv) { out, n });
 	} else {
 		d->backend_chunking = false;
@@ -149,7 +111,7 @@ static void on_mail(struct dialog *d, const struct dialog_entry *e, const struct
 	to_client(d, reply->raw);
 	if (e->transaction != t->id)
 		return;
-	if (!is_success(reply->code)) {
+	if (!smtp_is_success(reply->code)) {
 		t->mail = t->open;
 		return;
 	}
@@ -170,7 +132,7 @@ static void on_rcpt(struct dialog *d, struct dialog_entry *e, const struct reply
 	bool current = rcpt->transaction == p->t.id;
 
 	rcpt->answered = true;
-	rcpt->accepted = is_success(reply->code);
+	rcpt->accepted = smtp_is_success(reply->code);
 	if (current) {
 		p->t.pending--;
 		if (rcpt->accepted) {
@@ -189,11 +151,6 @@ static void on_data(struct dialog *d, const struct reply *reply)
 	struct dialog_private *p = d->p;
 	char header[DIALOG_TAG_MAX];
 
-	if (reply->code >= 300 && reply->code < 400 && reply->code != 354) {
-		/* a client may take any 3xx for its go-ahead */
-		dialog_backend_failed(d, "sent a reply that nobody asked for");
-		return;
-	}
 	to_client(d, reply->raw);
 	if (reply->code != 354) {
 		p->mode = MODE_COMMAND;
@@ -220,8 +177,24 @@ static void on_auth(struct dialog *d, const struct reply *reply)
 		d->state = DIALOG_RELAY;
 }
 
+/* To the STARTTLS that goes before the client's own. */
+static void on_backend_leg(struct dialog *d, const struct reply *reply)
+{
+	if (reply->code == 220) {
+		d->p->securing_backend = true;
+		d->conf.ops->secure(d, DIALOG_BACKEND);
+		return;
+	}
+	to_client(d, SV(TLS_NOT_NOW));
+	d->p->mode = MODE_COMMAND;
+}
+
 static void on_starttls(struct dialog *d, const struct reply *reply)
 {
+	if (d->conf.starttls == DIALOG_STARTTLS_OURS) {
+		on_backend_leg(d, reply);
+		return;
+	}
 	to_client(d, reply->raw);
 	d->p->mode = MODE_COMMAND;
 	if (reply->code == 220) {
@@ -237,12 +210,15 @@ static void on_starttls(struct dialog *d, const struct reply *reply)
 static void on_chunk(struct dialog *d, const struct dialog_entry *e, const struct reply *reply)
 {
 	struct dialog_private *p = d->p;
-	bool early = p->mode == MODE_CHUNK && !p->chunk_refusal, failed = !is_success(reply->code);
+	bool early = p->mode == MODE_CHUNK && !p->chunk_refusal,
+	     failed = !smtp_is_success(reply->code);
 
 	if (early && !failed) {
 		dialog_backend_failed(d, "answered before the end of a chunk");
 		return;
 	}
+	if (p->mode == MODE_HOLD)
+		p->mode = MODE_COMMAND;
 	to_client(d, reply->raw);
 	if (e->what == WHAT_BDAT_LAST || failed)
 		dialog_end_rcpts(d, e->transaction, reply->code, e->octets);
@@ -279,17 +255,27 @@ static void unsolicited(struct dialog *d, const struct reply *reply)
 	}
 	/* 421 may come at any time (RFC 5321 3.8) */
 	if (reply->code == 421)
-		close_after(d, reply);
+		dialog_close_after(d, reply);
 	else
 		dialog_backend_failed(d, "sent a reply that nobody asked for");
+}
+
+/* A client may take any 3xx for its go-ahead, and any 2xx to DATA for the end (RFC 5321 4.3.2). */
+static bool is_out_of_place(enum entry_what what, int code)
+{
+	bool intermediate = code >= 300 && code < 400;
+
+	if (what == WHAT_DATA)
+		return code < 400 && code != 354;
+	return intermediate && !(what == WHAT_AUTH && code == 334);
 }
 
 void dialog_backend_reply(struct dialog *d, const struct reply *reply)
 {
 	struct dialog_private *p = d->p;
 
-	if (p->front != FRONT_OFF) {
-		front_reply(d, reply);
+	if (p->approach != APPROACH_DONE) {
+		dialog_approach_reply(d, reply);
 		return;
 	}
 	struct dialog_entry *at = p->head != p->tail ? dialog_entry_at(d, p->head) : NULL;
@@ -299,6 +285,10 @@ void dialog_backend_reply(struct dialog *d, const struct reply *reply)
 	}
 
 	struct dialog_entry e = *at;
+	if (is_out_of_place(e.what, reply->code)) {
+		dialog_backend_failed(d, "sent a reply that nobody asked for");
+		return;
+	}
 	switch (e.what) {
 	case WHAT_GREETING:
 		on_greeting(d, reply);
@@ -340,7 +330,7 @@ void dialog_backend_reply(struct dialog *d, const struct reply *reply)
 		break;
 	}
 	/* between chunks servers take RSET only after a failure, and BDAT's octets for commands */
-	if (p->t.chunked && !is_success(reply->code))
+	if (p->t.chunked && !smtp_is_success(reply->code))
 		p->t.failed = true;
 	pop(d);
 	if (reply->code == 421 && d->state == DIALOG_TALKING)

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define HELLO_FIRST "503 5.5.1 EHLO first\r\n"
+
 struct client_command {
 	struct dialog *d;
 	const struct command *cmd;
@@ -32,11 +34,10 @@ static bool backend_ready(struct dialog *d)
 {
 	struct dialog_private *p = d->p;
 
-	if (p->front == FRONT_LOCAL) {
-		p->front = FRONT_BANNER;
-		d->conf.ops->connect(d);
+	if (p->approach == APPROACH_NONE) {
+		dialog_approach_begin(d);
 	}
-	return p->front == FRONT_OFF;
+	return p->approach == APPROACH_DONE;
 }
 
 static void forward_line(struct dialog *d, enum entry_what what, struct sv line)
@@ -48,6 +49,15 @@ static void abandon_transaction(struct dialog *d)
 {
 	dialog_end_rcpts(d, d->p->t.id, 0, 0);
 	dialog_reset_transaction(d);
+}
+
+/*
+ * May a line go on as it stands? Not when it is longer than what every server takes: there are some
+ * that cut such a line in two, and some whose reply, with the line in it, is over our own limit.
+ */
+static bool may_go_on(struct sv line)
+{
+	return line.n <= SMTP_PLAIN_LINE_MAX - 2 && text_is_clean(line, true);
 }
 
 /* ---- one function for each verb ---- */
@@ -65,24 +75,27 @@ static enum step on_helo(struct client_command *c)
 	struct dialog_private *p = d->p;
 	bool ehlo = c->cmd->verb == VERB_EHLO;
 
-	if (!text_is_clean(c->line, true)) {
+	if (!may_go_on(c->line)) {
 		dialog_reply(d, "501 5.5.4 Malformed host name\r\n");
 		return STEP_DONE;
 	}
+	struct sv told = d->client_tls ? d->conf.front_ehlo_tls : d->conf.front_ehlo;
 	log_quote(c->cmd->args, d->helo, sizeof(d->helo));
-	if (p->front == FRONT_LOCAL) {
+	if (p->approach == APPROACH_NONE && (!ehlo || told.n > 0)) {
 		abandon_transaction(d);
 		if (remember(&p->front_helo, c->line) < 0) {
 			dialog_close(d);
 			return STEP_DONE;
 		}
 		d->esmtp = ehlo;
+		p->need_hello = false;
 		if (ehlo) {
 			struct dialog_entry *e = dialog_push(d, ENTRY_LOCAL, WHAT_OTHER);
 			if (e) {
-				e->text = d->conf.front_ehlo.p;
-				e->text_len = d->conf.front_ehlo.n;
+				e->text = told.p;
+				e->text_len = told.n;
 			}
+			d->front_told = told;
 		} else {
 			dialog_reply_printf(d, "250 %.200s\r\n", d->conf.hostname);
 		}
@@ -133,7 +146,7 @@ static enum step on_mail(struct client_command *c)
 		SV("MAIL FROM:"), { wire, path_write(&path, wire) }, SV(" "), params
 	};
 	size_t n_parts = params.n ? 4 : 2;
-	if (p->front == FRONT_LOCAL) {
+	if (p->approach == APPROACH_NONE) {
 		char line[SMTP_COMMAND_LINE_MAX + PATH_WIRE_MAX];
 		if (p->t.mail) {
 			dialog_reply(d, "503 5.5.1 Sender already given\r\n");
@@ -154,7 +167,7 @@ static enum step on_mail(struct client_command *c)
 		p->t.mail = true;
 	}
 	p->t.smtputf8 |= smtputf8;
-	if (p->front == FRONT_OFF)
+	if (p->approach == APPROACH_DONE)
 		dialog_forward(d, WHAT_MAIL, parts, n_parts);
 	return STEP_DONE;
 }
@@ -183,7 +196,7 @@ static enum step on_rcpt(struct client_command *c)
 
 	if (syntax_refused(d, command_rcpt(c->cmd->args, p->t.smtputf8, &path, &params), true))
 		return STEP_DONE;
-	if (p->front == FRONT_LOCAL && !p->t.mail) {
+	if (p->approach == APPROACH_NONE && !p->t.mail) {
 		dialog_reply(d, "503 5.5.1 Sender first\r\n");
 		return STEP_DONE;
 	}
@@ -230,7 +243,7 @@ static const char *no_recipients(const struct dialog *d)
 		return NULL;
 	if (t->refused > 0)
 		return "554 5.5.1 No valid recipients\r\n";
-	return d->p->front == FRONT_LOCAL ? "503 5.5.1 Recipient first\r\n" : NULL;
+	return d->p->approach == APPROACH_NONE ? "503 5.5.1 Recipient first\r\n" : NULL;
 }
 
 static enum step on_data(struct client_command *c)
@@ -272,6 +285,8 @@ static const char *chunk_refusal(const struct dialog *d)
 {
 	const struct transaction *t = &d->p->t;
 
+	if (d->p->need_hello)
+		return HELLO_FIRST;
 	if (t->failed)
 		return "503 5.5.1 This message has failed; RSET first\r\n";
 	if (t->accepted == 0)
@@ -297,13 +312,15 @@ static void end_of_chunk(struct dialog *d)
 {
 	struct dialog_private *p = d->p;
 
-	p->mode = MODE_COMMAND;
 	if (!p->chunk_refusal) {
+		p->mode = MODE_HOLD;
 		if (p->chunk_last)
 			dialog_reset_transaction(d);
-	} else if (*p->chunk_refusal) {
-		dialog_reply(d, p->chunk_refusal);
+		return;
 	}
+	p->mode = MODE_COMMAND;
+	if (*p->chunk_refusal)
+		dialog_reply(d, p->chunk_refusal);
 }
 
 static enum step on_bdat(struct client_command *c)
@@ -335,7 +352,7 @@ static enum step on_rset(struct client_command *c)
 {
 	struct dialog *d = c->d;
 
-	if (d->p->front == FRONT_LOCAL)
+	if (d->p->approach == APPROACH_NONE)
 		dialog_reply(d, "250 2.0.0 Reset\r\n");
 	else if (!backend_ready(d))
 		return STEP_WAIT;
@@ -350,7 +367,7 @@ static enum step on_quit(struct client_command *c)
 	struct dialog *d = c->d;
 
 	d->p->mode = MODE_DONE;
-	if (d->p->front == FRONT_LOCAL || d->backend_done) {
+	if (d->p->approach == APPROACH_NONE || d->backend_done) {
 		struct dialog_entry *e =
 			dialog_reply_printf(d, "221 2.0.0 %.200s closing\r\n", d->conf.hostname);
 		if (e)
@@ -370,11 +387,11 @@ static enum step on_other(struct client_command *c)
 {
 	struct dialog *d = c->d;
 
-	if (!text_is_clean(c->line, true)) {
+	if (!may_go_on(c->line)) {
 		dialog_reply(d, "501 5.5.4 Syntax error in arguments\r\n");
 		return STEP_DONE;
 	}
-	if (c->cmd->verb == VERB_NOOP && d->p->front == FRONT_LOCAL) {
+	if (c->cmd->verb == VERB_NOOP && d->p->approach == APPROACH_NONE) {
 		dialog_reply(d, "250 2.0.0 OK\r\n");
 		return STEP_DONE;
 	}
@@ -405,12 +422,39 @@ static enum step on_auth(struct client_command *c)
 	return STEP_DONE;
 }
 
+/* Ended here. It is the last of a group (RFC 2920 3.1): all before it is answered. */
+static enum step on_own_starttls(struct dialog *d)
+{
+	struct dialog_private *p = d->p;
+
+	if (d->client_tls) {
+		dialog_reply(d, "503 5.5.1 TLS is on already\r\n");
+		return STEP_DONE;
+	}
+	if (d->authenticated) {
+		dialog_reply(d, "503 5.5.1 Not after AUTH\r\n");
+		return STEP_DONE;
+	}
+	if (p->head != p->tail || p->approach > APPROACH_NONE)
+		return STEP_WAIT;
+	p->mode = MODE_HOLD;
+	if (d->conf.upstream_tls == DIALOG_UPSTREAM_MIRROR && p->approach == APPROACH_DONE &&
+	    d->backend_starttls && !d->backend_tls) {
+		forward_line(d, WHAT_STARTTLS, SV("STARTTLS"));
+		return STEP_DONE;
+	}
+	dialog_secure_client(d);
+	return STEP_DONE;
+}
+
 static enum step on_starttls(struct client_command *c)
 {
 	struct dialog *d = c->d;
 
 	if (d->conf.starttls == DIALOG_STARTTLS_HIDE)
 		return on_expn(c);
+	if (d->conf.starttls == DIALOG_STARTTLS_OURS)
+		return on_own_starttls(d);
 	if (!backend_ready(d))
 		return STEP_WAIT;
 	forward_line(d, WHAT_STARTTLS, SV("STARTTLS"));
@@ -421,14 +465,15 @@ static enum step on_starttls(struct client_command *c)
 static const struct {
 	enum step (*run)(struct client_command *c);
 	bool while_judging; /* may be read while a recipient waits for its verdict */
+	bool needs_hello;   /* BDAT too, but its octets have to be read all the same */
 } commands[VERB_COUNT] = {
-	[VERB_HELO] = { on_helo, false }, [VERB_EHLO] = { on_helo, false },
-	[VERB_MAIL] = { on_mail, false }, [VERB_RCPT] = { on_rcpt, true },
-	[VERB_DATA] = { on_data, false }, [VERB_BDAT] = { on_bdat, false },
-	[VERB_RSET] = { on_rset, false }, [VERB_NOOP] = { on_other, false },
-	[VERB_QUIT] = { on_quit, false }, [VERB_VRFY] = { on_other, false },
-	[VERB_EXPN] = { on_expn, true },  [VERB_HELP] = { on_other, false },
-	[VERB_AUTH] = { on_auth, false }, [VERB_STARTTLS] = { on_starttls, false },
+	[VERB_HELO] = { on_helo, false, false }, [VERB_EHLO] = { on_helo, false, false },
+	[VERB_MAIL] = { on_mail, false, true },  [VERB_RCPT] = { on_rcpt, true, true },
+	[VERB_DATA] = { on_data, false, true },  [VERB_BDAT] = { on_bdat, false, false },
+	[VERB_RSET] = { on_rset, false, false }, [VERB_NOOP] = { on_other, false, false },
+	[VERB_QUIT] = { on_quit, false, false }, [VERB_VRFY] = { on_other, false, true },
+	[VERB_EXPN] = { on_expn, true, false },  [VERB_HELP] = { on_other, false, false },
+	[VERB_AUTH] = { on_auth, false, true },  [VERB_STARTTLS] = { on_starttls, false, false },
 };
 
 /* ---- what stands between commands ---- */
@@ -469,6 +514,10 @@ static bool step_command(struct dialog *d, struct sv in, size_t *ret_used)
 		return true;
 	if (has_undecided(d) && !commands[cmd.verb].while_judging)
 		return false;
+	if (p->need_hello && commands[cmd.verb].needs_hello) {
+		dialog_reply(d, HELLO_FIRST);
+		return true;
+	}
 	struct client_command c = { d, &cmd, line };
 	return commands[cmd.verb].run(&c) == STEP_DONE;
 }

@@ -55,13 +55,18 @@ enum client_mode {
 	MODE_DONE,  /* after QUIT: nothing more is read */
 };
 
-/* Where a fronted dialog is on its way to the backend. */
-enum front_step {
-	FRONT_OFF,    /* the backend is there and knows all that the client said */
-	FRONT_LOCAL,  /* no backend */
-	FRONT_BANNER, /* asked for; its greeting is awaited */
-	FRONT_EHLO,   /* EHLO repeated */
-	FRONT_MAIL,   /* MAIL repeated */
+/* How far the backend is. Each from BANNER on names what is awaited. */
+enum approach {
+	APPROACH_DONE, /* it is there and knows all that the client said */
+	APPROACH_NONE, /* no backend (fronted) */
+	APPROACH_BANNER,
+	APPROACH_HELLO,     /* the reply to an EHLO of our own: what does it offer? */
+	APPROACH_STARTTLS,  /* the reply to it */
+	APPROACH_HANDSHAKE, /* dialog_secured() */
+	APPROACH_NAME,      /* dialog_client_name() */
+	APPROACH_XCLIENT,   /* its new greeting */
+	APPROACH_EHLO,      /* the reply to the client's EHLO, repeated */
+	APPROACH_MAIL,      /* the same of MAIL */
 };
 
 struct transaction {
@@ -92,7 +97,7 @@ struct dialog_private {
 	bool draining;
 	bool said_goodbye; /* a 421 or QUIT's 221 went to the client */
 	enum client_mode mode;
-	enum front_step front;
+	enum approach approach;
 	struct line_reader reader;
 	struct body body;
 	uint64_t chunk_left;
@@ -103,6 +108,13 @@ struct dialog_private {
 	char *early_reply;      /* what it said, if that was a refusal */
 	char *front_helo;       /* commands to repeat, with CRLF */
 	char *front_mail;
+	char *banner;        /* the backend's, for a client that was not greeted yet */
+	char *client_name;   /* for XCLIENT */
+	char *xclient_offer; /* the attributes that the backend takes, as in its EHLO reply */
+	bool hello_said;     /* to the backend, by us, on its connection as it is now */
+	bool xclient_said;
+	bool securing_client, securing_backend; /* dialog_secured() is awaited */
+	bool need_hello;                        /* since STARTTLS */
 	char *drip_text;
 	struct dialog_rcpt *rcpts; /* of all transactions under way, oldest first */
 	struct dialog_rcpt **rcpts_end;
@@ -134,3 +146,27 @@ size_t dialog_tag_header(const struct dialog *d, char *out);
 bool dialog_client_step(struct dialog *d, struct sv in, size_t *ret_used);
 /* One reply of the backend. */
 void dialog_backend_reply(struct dialog *d, const struct reply *reply);
+/* Its last reply, told to the client; both are done. */
+void dialog_close_after(struct dialog *d, const struct reply *reply);
+/* Notes what an EHLO reply offers, and cuts it down into out[EHLO_REDUCED_MAX]; its length. */
+size_t dialog_learn_ehlo(struct dialog *d, const struct reply *reply, char *out);
+/* The backend's greeting, to a client that waits for it. */
+void dialog_greet(struct dialog *d, const struct reply *reply);
+
+#define TLS_NOT_NOW "454 4.7.0 TLS is not available just now\r\n" /* RFC 3207 4 */
+
+/* Our 220, and its handshake. */
+void dialog_secure_client(struct dialog *d);
+
+/* Is there anything to say to the backend before the client's own words? */
+bool dialog_approach_needed(const struct dialog *d);
+/* The backend is wanted and there is none. */
+void dialog_approach_begin(struct dialog *d);
+/* A reply of the backend, or the end of its handshake, during the approach. */
+void dialog_approach_reply(struct dialog *d, const struct reply *reply);
+void dialog_approach_secured(struct dialog *d, bool ok);
+
+static inline bool smtp_is_success(int code)
+{
+	return code >= 200 && code < 300;
+}

@@ -62,30 +62,25 @@ static enum line_outcome judge(struct sv in, size_t max, size_t *ret_len)
 enum line_outcome line_next(struct line_reader *r, struct sv in, size_t max, size_t *ret_used,
 			    struct sv *ret_line)
 {
-	size_t dropped = 0;
 	size_t len = 0;
 
 	if (r->skipping) {
-		dropped = drop_line(r, in);
-		if (r->skipping) {
-			*ret_used = dropped;
-			return LINE_MORE;
-		}
+		*ret_used = drop_line(r, in);
+		return LINE_MORE;
 	}
 
-	struct sv rest = { in.p + dropped, in.n - dropped };
-	enum line_outcome outcome = judge(rest, max, &len);
+	enum line_outcome outcome = judge(in, max, &len);
 	switch (outcome) {
 	case LINE_DONE:
-		*ret_line = (struct sv) { rest.p, len };
-		*ret_used = dropped + len + 2;
+		*ret_line = (struct sv) { in.p, len };
+		*ret_used = len + 2;
 		break;
 	case LINE_MORE:
-		*ret_used = dropped;
+		*ret_used = 0;
 		break;
 	case LINE_BARE:
 	case LINE_LONG:
-		*ret_used = dropped + drop_line(r, rest);
+		*ret_used = drop_line(r, in);
 		break;
 	}
 	return outcome;

@@ -112,27 +112,81 @@ bool ehlo_keyword_allowed(struct sv text, bool starttls)
 	return starttls && sv_eq_nocase(keyword, SV("STARTTLS"));
 }
 
-size_t ehlo_reduce(const struct reply *reply, bool starttls, char *out)
+/* Text of one line behind what there is; its place is remembered as the last. */
+struct ehlo_writer {
+	char *out;
+	size_t n, last;
+};
+
+static void put(struct ehlo_writer *w, struct sv text)
 {
-	struct sv text;
+	if (text.n > 0)
+		memcpy(w->out + w->n, text.p, text.n);
+	w->n += text.n;
+}
+
+static void begin_line(struct ehlo_writer *w, struct sv code)
+{
+	w->last = w->n;
+	put(w, code);
+	put(w, SV("-"));
+}
+
+static bool binds_channel(struct sv mechanism)
+{
+	return mechanism.n > 5 &&
+	       sv_eq_nocase((struct sv) { mechanism.p + mechanism.n - 5, 5 }, SV("-PLUS"));
+}
+
+/* "AUTH" and its mechanisms but for those that bind to the channel; nothing when none is left. */
+static void put_auth_line(struct ehlo_writer *w, struct sv code, struct sv text)
+{
+	struct ehlo_writer start = *w;
+	size_t mechanisms = 0;
+
+	begin_line(w, code);
+	for (size_t at = 0; at < text.n;) {
+		const char *space = memchr(text.p + at, ' ', text.n - at);
+		size_t end = space ? (size_t)(space - text.p) : text.n;
+		struct sv word = { text.p + at, end - at };
+		if (at == 0) {
+			put(w, word);
+		} else if (word.n > 0 && !binds_channel(word)) {
+			put(w, SV(" "));
+			put(w, word);
+			mechanisms++;
+		}
+		at = end + 1;
+	}
+	put(w, SV("\r\n"));
+	if (mechanisms == 0)
+		*w = start;
+}
+
+size_t ehlo_reduce(const struct reply *reply, struct ehlo_offer offer, char *out)
+{
+	struct ehlo_writer w = { .out = out };
+	struct sv code = { reply->raw.p, CODE_LEN }, text;
+	bool keep = offer.starttls == EHLO_STARTTLS_KEEP;
 	size_t at = 0;
-	size_t n = 0;
-	size_t last = 0;
 
 	/* No line grows, but for a greeting that is a code alone; and that has no other line. */
 	for (bool greeting = true; reply_next_line(reply, &at, &text); greeting = false) {
-		if (!greeting && !ehlo_keyword_allowed(text, starttls))
+		if (!greeting && !ehlo_keyword_allowed(text, keep))
 			continue;
-		last = n;
-		memcpy(out + n, reply->raw.p, CODE_LEN);
-		n += CODE_LEN;
-		out[n++] = '-';
-		memcpy(out + n, text.p, text.n);
-		n += text.n;
-		out[n++] = '\r';
-		out[n++] = '\n';
+		if (!greeting && offer.no_channel_binding && sv_starts_nocase(text, SV("AUTH "))) {
+			put_auth_line(&w, code, text);
+			continue;
+		}
+		begin_line(&w, code);
+		put(&w, text);
+		put(&w, SV("\r\n"));
 	}
-	if (n > 0)
-		out[last + CODE_LEN] = ' ';
-	return n;
+	if (w.n > 0 && offer.starttls == EHLO_STARTTLS_OURS) {
+		begin_line(&w, code);
+		put(&w, SV("STARTTLS\r\n"));
+	}
+	if (w.n > 0)
+		out[w.last + CODE_LEN] = ' ';
+	return w.n;
 }

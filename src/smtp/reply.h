@@ -29,8 +29,23 @@ bool reply_next_line(const struct reply *reply, size_t *at, struct sv *ret_text)
  * text is a line's; only its first word counts. starttls: whether that one is. */
 bool ehlo_keyword_allowed(struct sv text, bool starttls);
 
+enum ehlo_starttls {
+	EHLO_STARTTLS_HIDE,
+	EHLO_STARTTLS_KEEP, /* the backend's, if it has it */
+	EHLO_STARTTLS_OURS, /* there, once, whatever the backend says */
+};
+
+struct ehlo_offer {
+	enum ehlo_starttls starttls;
+	/* SASL mechanisms that bind to the TLS channel (RFC 5802: "-PLUS") are taken out: the
+	 * channel ends here, not at the backend. */
+	bool no_channel_binding;
+};
+
+#define EHLO_REDUCED_MAX (REPLY_MAX + 16)
+
 /*
- * An EHLO reply cut down to what is allowed, into out[REPLY_MAX]: the greeting line, then the
- * allowed keywords, hyphens and the final space put right. Returns its length.
+ * An EHLO reply cut down to what is allowed, into out[EHLO_REDUCED_MAX]: the greeting line, then
+ * the allowed keywords, hyphens and the final space put right. Returns its length.
  */
-size_t ehlo_reduce(const struct reply *reply, bool starttls, char *out);
+size_t ehlo_reduce(const struct reply *reply, struct ehlo_offer offer, char *out);

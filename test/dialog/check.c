@@ -386,8 +386,10 @@ void owner_check(const struct owner *o)
 	bool relay = o->open ? o->d.state == DIALOG_RELAY : o->state == DIALOG_RELAY;
 	struct reading client, backend;
 
-	read_stream(buf_view(&o->from_client), buf_view(&o->to_client), relay, &client);
-	read_stream(buf_view(&o->to_backend), buf_view(&o->from_backend), relay, &backend);
+	read_stream(buf_view(&o->record.from_client), buf_view(&o->record.to_client), relay,
+		    &client);
+	read_stream(buf_view(&o->record.to_backend), buf_view(&o->record.from_backend), relay,
+		    &backend);
 	check_replies(o, &client);
 	check_commands(&client, &backend);
 	check_refused(o, &backend);

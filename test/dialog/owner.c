@@ -1,5 +1,7 @@
 #include "owner.h"
 
+#include "smtp/dialog_private.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,13 +10,22 @@
 
 /* ---- what the dialog calls ---- */
 
+/* What the backend is told, or asked, on the dialog's own account. */
+static bool is_own_talk(const struct owner *o)
+{
+	return o->d.p->approach >= APPROACH_HELLO && o->d.p->approach <= APPROACH_XCLIENT;
+}
+
 static int on_send(struct dialog *d, enum dialog_side to, struct sv bytes)
 {
 	struct owner *o = d->user;
+	struct buf *record = to == DIALOG_CLIENT ? &o->record.to_client : &o->record.to_backend;
 
 	/* nothing is said to a backend that is not there or was given up */
 	INVARIANT(to == DIALOG_CLIENT || (o->connected && !d->backend_done));
-	INVARIANT(bytes.n > 0);
+	INVARIANT(bytes.n > 0 && !o->securing[to]);
+	if (to == DIALOG_CLIENT || !is_own_talk(o))
+		INVARIANT(buf_add_sv(record, bytes) == 0);
 	return buf_add_sv(to == DIALOG_CLIENT ? &o->to_client : &o->to_backend, bytes);
 }
 
@@ -79,7 +90,33 @@ static void on_heard(struct dialog *d, bool ehlo, struct sv reply)
 	*(ehlo ? &o->heard_ehlos : &o->heard_greetings) += 1;
 }
 
+static void on_secure(struct dialog *d, enum dialog_side side)
+{
+	struct owner *o = d->user;
+
+	INVARIANT(!o->securing[side]);
+	o->securing[side] = true;
+}
+
+static void on_client_name(struct dialog *d)
+{
+	struct owner *o = d->user;
+
+	o->name_wanted = true;
+}
+
+static void on_trouble(struct dialog *d, const char *why)
+{
+	struct owner *o = d->user;
+
+	INVARIANT(*why);
+	o->troubles++;
+}
+
 static const struct dialog_ops ops = {
+	.secure = on_secure,
+	.client_name = on_client_name,
+	.trouble = on_trouble,
 	.send = on_send,
 	.rcpt = on_rcpt,
 	.rcpt_reply = on_rcpt_reply,
@@ -101,6 +138,8 @@ static size_t feed_copy(struct owner *o, enum dialog_side from, struct sv in)
 	size_t used = dialog_feed(&o->d, from, (struct sv) { exact, in.n });
 	o->feeding--;
 	INVARIANT(used <= in.n);
+	/* what was said in the clear behind the last line is thrown away */
+	INVARIANT(!o->securing[from] || used == in.n);
 	free(exact);
 	return used;
 }
@@ -143,7 +182,11 @@ static void settle(struct owner *o)
 {
 	if (!o->open)
 		return;
-	if (buf_len(&o->client_in) > 0 || o->client_eof)
+	if (o->securing[DIALOG_CLIENT])
+		buf_clear(&o->client_in);
+	if (o->securing[DIALOG_BACKEND])
+		buf_clear(&o->backend_in);
+	if (!o->securing[DIALOG_CLIENT] && (buf_len(&o->client_in) > 0 || o->client_eof))
 		offer(o, DIALOG_CLIENT);
 	if (!o->lazy)
 		owner_check(o);
@@ -151,20 +194,40 @@ static void settle(struct owner *o)
 		owner_close(o);
 }
 
-static void take(struct owner *o, enum dialog_side from, struct sv bytes)
+static void take_piece(struct owner *o, enum dialog_side from, struct sv bytes)
 {
 	bool client = from == DIALOG_CLIENT;
 
 	if (client ? o->client_eof : o->backend_eof || !o->connected)
+		return;
+	if (o->open && o->securing[from]) /* no SMTP, but the handshake's */
 		return;
 	if (!o->open && o->state == DIALOG_RELAY)
 		INVARIANT(buf_add_sv(client ? &o->to_backend : &o->to_client, bytes) == 0);
 	if (!o->open || (!client && o->d.backend_done))
 		return;
 	INVARIANT(buf_add_sv(client ? &o->from_client : &o->from_backend, bytes) == 0);
+	if (client)
+		INVARIANT(buf_add_sv(&o->record.from_client, bytes) == 0);
+	else if (!is_own_talk(o))
+		INVARIANT(buf_add_sv(&o->record.from_backend, bytes) == 0);
 	INVARIANT(buf_add_sv(client ? &o->client_in : &o->backend_in, bytes) == 0);
 	offer(o, from);
 	settle(o);
+}
+
+/* During the approach line by line, so that each is known to be of one step. */
+static void take(struct owner *o, enum dialog_side from, struct sv bytes)
+{
+	while (from == DIALOG_BACKEND && o->open && o->d.p->approach > APPROACH_NONE) {
+		const char *lf = memchr(bytes.p, '\n', bytes.n);
+		if (!lf || lf + 1 == bytes.p + bytes.n)
+			break;
+		take_piece(o, from, (struct sv) { bytes.p, (size_t)(lf + 1 - bytes.p) });
+		bytes.n -= (size_t)(lf + 1 - bytes.p);
+		bytes.p = lf + 1;
+	}
+	take_piece(o, from, bytes);
 }
 
 void owner_client(struct owner *o, struct sv bytes)
@@ -201,6 +264,39 @@ void owner_backend_failed(struct owner *o, const char *why)
 	if (!o->open || !o->connected || o->d.backend_done)
 		return;
 	dialog_backend_failed(&o->d, why);
+	settle(o);
+}
+
+/* All before it is answered; the checker begins anew, behind a greeting. */
+static void begin_record(struct owner *o)
+{
+	struct owner_record *r = &o->record;
+	struct buf *bufs[] = { &r->from_client, &r->from_backend, &r->to_client, &r->to_backend };
+
+	for (size_t i = 0; i < ARRAY_SIZE(bufs); i++)
+		buf_clear(bufs[i]);
+	INVARIANT(buf_add_sv(&r->to_client, SV(OWNER_BANNER)) == 0);
+	if (o->connected)
+		INVARIANT(buf_add_sv(&r->from_backend, SV(OWNER_BANNER)) == 0);
+}
+
+void owner_secured(struct owner *o, enum dialog_side side, bool ok)
+{
+	if (!o->open)
+		return;
+	INVARIANT(o->securing[side]);
+	o->securing[side] = false;
+	if (side == DIALOG_CLIENT)
+		begin_record(o);
+	dialog_secured(&o->d, side, ok);
+	settle(o);
+}
+
+void owner_name(struct owner *o, struct sv name)
+{
+	if (!o->open)
+		return;
+	dialog_client_name(&o->d, name);
 	settle(o);
 }
 
@@ -246,15 +342,17 @@ void owner_start(struct owner *o, struct dialog_conf conf, owner_judge_fn judge,
 {
 	*o = (struct owner) { .judge = judge, .user = user };
 	o->rcpts_end = &o->rcpts;
-	struct buf *bufs[] = { &o->client_in, &o->backend_in, &o->from_client, &o->from_backend,
-			       &o->to_client, &o->to_backend, &o->tarpit };
+	struct owner_record *r = &o->record;
+	struct buf *bufs[] = { &o->client_in,    &o->backend_in, &o->from_client, &o->from_backend,
+			       &o->to_client,    &o->to_backend, &o->tarpit,      &r->from_client,
+			       &r->from_backend, &r->to_client,  &r->to_backend };
 	for (size_t i = 0; i < ARRAY_SIZE(bufs); i++)
 		buf_init(bufs[i], ALL_MAX);
 	conf.ops = &ops;
 	conf.hostname = OWNER_HOSTNAME;
 	conf.id = OWNER_ID;
 	conf.client = OWNER_CLIENT;
-	o->connected = conf.front_ehlo.n == 0;
+	o->connected = conf.front_banner.n == 0;
 	INVARIANT(dialog_init(&o->d, &conf, o) == 0);
 	o->open = true;
 	settle(o);
@@ -262,16 +360,18 @@ void owner_start(struct owner *o, struct dialog_conf conf, owner_judge_fn judge,
 
 void owner_end(struct owner *o)
 {
-	struct buf *bufs[] = { &o->client_in, &o->backend_in, &o->from_client, &o->from_backend,
-			       &o->to_client, &o->to_backend, &o->tarpit };
+	struct owner_record *r = &o->record;
+	struct buf *bufs[] = { &o->client_in,    &o->backend_in, &o->from_client, &o->from_backend,
+			       &o->to_client,    &o->to_backend, &o->tarpit,      &r->from_client,
+			       &r->from_backend, &r->to_client,  &r->to_backend };
 
 	owner_close(o);
 	owner_check(o);
 	for (size_t i = 0; i < ARRAY_SIZE(bufs); i++)
 		buf_deinit(bufs[i]);
 	while (o->rcpts) {
-		struct owner_rcpt *r = o->rcpts;
-		o->rcpts = r->next;
-		free(r);
+		struct owner_rcpt *rcpt = o->rcpts;
+		o->rcpts = rcpt->next;
+		free(rcpt);
 	}
 }

@@ -41,6 +41,14 @@ struct owner {
 	int heard_greetings, heard_ehlos;
 	struct buf client_in, backend_in;                            /* left by the dialog */
 	struct buf from_client, from_backend, to_client, to_backend; /* all there ever was */
+	/* The same as owner_check() reads it: since TLS began at the client, and without what the
+	 * dialog says to the backend on its own account. */
+	struct owner_record {
+		struct buf from_client, from_backend, to_client, to_backend;
+	} record;
+	bool securing[2]; /* by enum dialog_side: a handshake is under way */
+	bool name_wanted;
+	int troubles;
 	struct buf tarpit;
 	int feeding; /* inside dialog_feed() */
 	bool lazy;   /* checked at the end only: for runs of very many events */
@@ -63,6 +71,7 @@ static inline int owner_code(const char *p)
 #define OWNER_ID       "id1"
 #define OWNER_CLIENT   "192.0.2.9"
 #define OWNER_BANNER   "220 b.example ESMTP\r\n"
+#define OWNER_EHLO_TLS "250-b.example\r\n250-PIPELINING\r\n250 AUTH PLAIN\r\n"
 #define OWNER_EHLO     "250-b.example\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 HELP\r\n"
 
 /* conf: ops, hostname, id and client are filled in here. */
@@ -79,6 +88,9 @@ void owner_backend(struct owner *o, struct sv bytes);
 void owner_client_eof(struct owner *o);
 void owner_backend_eof(struct owner *o);
 void owner_backend_failed(struct owner *o, const char *why);
+/* The handshake of that side, which must be under way, is done or has failed. */
+void owner_secured(struct owner *o, enum dialog_side side, bool ok);
+void owner_name(struct owner *o, struct sv name);
 void owner_timeout(struct owner *o);
 void owner_drain(struct owner *o);
 void owner_verdict(struct owner_rcpt *r, const struct dialog_verdict *v);

@@ -150,6 +150,9 @@ static void look(struct run *r, const struct talk_step *s)
 	case TALK_BACKEND_DONE:
 		expect_number(r, s, o->d.backend_done);
 		return;
+	case TALK_TROUBLES:
+		expect_number(r, s, o->troubles);
+		return;
 	case TALK_TARPIT:
 		if (!sv_eq(buf_view(&o->tarpit), s->bytes))
 			fail_at(r, s, s->bytes, buf_view(&o->tarpit));
@@ -163,6 +166,9 @@ static void look(struct run *r, const struct talk_step *s)
 	case TALK_BACKEND_EOF:
 	case TALK_TIMEOUT:
 	case TALK_DRAIN:
+	case TALK_SECURED_CLIENT:
+	case TALK_SECURED_BACKEND:
+	case TALK_NAME:
 	case TALK_VERDICT:
 		fail();
 	}
@@ -197,6 +203,19 @@ static void step(struct run *r, const struct talk_step *s)
 	case TALK_DRAIN:
 		owner_drain(o);
 		return;
+	case TALK_SECURED_CLIENT:
+	case TALK_SECURED_BACKEND: {
+		enum dialog_side side =
+			s->what == TALK_SECURED_CLIENT ? DIALOG_CLIENT : DIALOG_BACKEND;
+		if (!o->open || !o->securing[side])
+			fail_at(r, s, SV("a handshake"), SV("none"));
+		owner_secured(o, side, s->n);
+		return;
+	}
+	case TALK_NAME:
+		assert_true(o->name_wanted);
+		owner_name(o, s->bytes);
+		return;
 	case TALK_VERDICT:
 		give_named(r, s);
 		give_open(r);
@@ -207,6 +226,7 @@ static void step(struct run *r, const struct talk_step *s)
 	case TALK_BUSY:
 	case TALK_CONNECTS:
 	case TALK_BACKEND_DONE:
+	case TALK_TROUBLES:
 	case TALK_TARPIT:
 		look(r, s);
 		return;
@@ -233,13 +253,19 @@ static void run_talk(struct run *r)
 {
 	static const char *const gives[GIVES] = { "at once", "in order", "backwards" };
 	const struct talk *t = r->talk;
+	static const struct dialog_xclient xclient = { "192.0.2.9", "4025", "198.51.100.25", "25" };
 	struct dialog_conf conf = { .starttls = t->starttls,
+				    .upstream_tls = t->upstream_tls,
+				    .client_tls = t->client_tls,
+				    .xclient = t->xclient ? &xclient : NULL,
 				    .bare = t->bare,
 				    .relay_authenticated = t->relay };
 
 	if (t->fronted) {
 		conf.front_banner = SV(OWNER_BANNER);
 		conf.front_ehlo = SV(OWNER_EHLO);
+		if (t->fronted_tls)
+			conf.front_ehlo_tls = SV(OWNER_EHLO_TLS);
 	}
 	snprintf(r->how, sizeof(r->how), "%s (cut at %zu, then each %zu; verdicts %s)", t->name,
 		 r->cut, r->step, gives[r->give]);

@@ -20,13 +20,17 @@ enum talk_do {
 	TALK_BACKEND_EOF,
 	TALK_TIMEOUT,
 	TALK_DRAIN,
-	TALK_VERDICT,      /* bytes: local part, whose own verdict is given now: "wait-ok1" */
-	TALK_STATE,        /* n: enum dialog_state */
-	TALK_WAITS,        /* n: enum dialog_wait */
-	TALK_BUSY,         /* n: 0, 1 */
-	TALK_CONNECTS,     /* n: how often the backend was asked for */
-	TALK_BACKEND_DONE, /* n: 0, 1: its connection is to be closed */
-	TALK_TARPIT,       /* bytes: what is dripped */
+	TALK_SECURED_CLIENT,  /* n: 0, 1: its handshake, under way, ends so */
+	TALK_SECURED_BACKEND, /* n: the same */
+	TALK_NAME,            /* bytes: the client's name, which is wanted */
+	TALK_TROUBLES,        /* n: how often the operator was told */
+	TALK_VERDICT,         /* bytes: local part, whose own verdict is given now: "wait-ok1" */
+	TALK_STATE,           /* n: enum dialog_state */
+	TALK_WAITS,           /* n: enum dialog_wait */
+	TALK_BUSY,            /* n: 0, 1 */
+	TALK_CONNECTS,        /* n: how often the backend was asked for */
+	TALK_BACKEND_DONE,    /* n: 0, 1: its connection is to be closed */
+	TALK_TARPIT,          /* bytes: what is dripped */
 };
 
 struct talk_step {
@@ -41,9 +45,13 @@ struct talk {
 	const char *name;
 	enum dialog_starttls starttls;
 	enum body_bare bare;
+	enum dialog_upstream_tls upstream_tls;
+	bool client_tls;
+	bool xclient; /* of 192.0.2.9, port 4025, to 198.51.100.25, port 25 */
 	bool relay;
 	bool fronted;
-	bool draining; /* from the start */
+	bool fronted_tls; /* what is offered under TLS is known too */
+	bool draining;    /* from the start */
 	struct talk_step steps[TALK_STEPS_MAX];
 	/* each recipient in order of RCPT: "ok1@b.net 250/250:12 ", told / its end: octets */
 	const char *ends;
@@ -119,6 +127,25 @@ struct talk {
 	{                                                                                          \
 		TALK_BACKEND_EOF                                                                   \
 	}
+#define SECURED_C(v)                                                                               \
+	{                                                                                          \
+		TALK_SECURED_CLIENT, { 0 }, v                                                      \
+	}
+#define SECURED_B(v)                                                                               \
+	{                                                                                          \
+		TALK_SECURED_BACKEND, { 0 }, v                                                     \
+	}
+#define TROUBLES(v)                                                                                \
+	{                                                                                          \
+		TALK_TROUBLES, { 0 }, v                                                            \
+	}
+#define NAME(s)                                                                                    \
+	{                                                                                          \
+		TALK_NAME,                                                                         \
+		{                                                                                  \
+			s, sizeof(s) - 1                                                           \
+		}                                                                                  \
+	}
 #define TIMEOUT                                                                                    \
 	{                                                                                          \
 		TALK_TIMEOUT                                                                       \
@@ -153,6 +180,10 @@ struct talk {
 #define NO_RCPTS   "554 5.5.1 No valid recipients\r\n"
 #define IDLE_LIMIT "421 4.4.2 " OWNER_HOSTNAME ": timeout, closing connection (" OWNER_ID ")\r\n"
 #define DRAINED    "421 4.3.2 " OWNER_HOSTNAME " is shutting down; try again soon (" OWNER_ID ")\r\n"
+
+#define TLS_READY   "220 2.0.0 Ready to start TLS\r\n"
+#define NO_TLS      "454 4.7.0 TLS is not available just now\r\n"
+#define FIRST_HELLO "503 5.5.1 EHLO first\r\n"
 
 /* All of them, each in all its ways, as cmocka tests: the value of main(). */
 int talk_main(const struct talk *talks, size_t n);

@@ -338,7 +338,8 @@ static void expect_state(struct replay *r, const char *what)
 
 static void expect_wait(struct replay *r, const char *what)
 {
-	static const char *const waits[] = { "command", "data", "verdict", "backend", "final" };
+	static const char *const waits[] = { "command", "data",  "verdict",
+					     "backend", "final", "handshake" };
 
 	if (!r->owner.open)
 		fail(r, "the dialog is over");
@@ -403,7 +404,7 @@ static void new_deadline(struct replay *r)
 		r->deadline_ms = r->world.now_ms + time_limit_ms[dialog_waits_for(&r->owner.d)];
 }
 
-/* session CLIENT [fronted] [relay] [starttls] [reject-bare] */
+/* session CLIENT [fronted] [relay] [starttls | tls] [reject-bare] */
 static void do_session(struct replay *r)
 {
 	struct dialog_conf conf = { 0 };
@@ -418,6 +419,8 @@ static void do_session(struct replay *r)
 			conf.relay_authenticated = true;
 		} else if (is(r->words[i], "starttls")) {
 			conf.starttls = DIALOG_STARTTLS_PASS;
+		} else if (is(r->words[i], "tls")) {
+			conf.starttls = DIALOG_STARTTLS_OURS;
 		} else if (is(r->words[i], "reject-bare")) {
 			conf.bare = BODY_REJECT;
 		} else {
@@ -434,7 +437,10 @@ static void do_session(struct replay *r)
 /* Greeting and EHLO as they always are. */
 static void do_greet(struct replay *r)
 {
-	struct sv cut = SV(OWNER_EHLO);
+	bool ours = r->owner.d.conf.starttls == DIALOG_STARTTLS_OURS;
+	struct sv cut = ours ? SV("250-b.example\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-HELP\r\n"
+				  "250 STARTTLS\r\n")
+			     : SV(OWNER_EHLO);
 
 	owner_backend(&r->owner, SV("220 b.example ESMTP\r\n"));
 	expect_bytes(r, &r->owner.to_client, &r->seen_client, SV("220 b.example ESMTP\r\n"));
@@ -453,6 +459,16 @@ static void do_close(struct replay *r)
 		owner_backend_eof(&r->owner);
 	else
 		fail(r, "close client, or close backend");
+}
+
+/* secured client|backend [failed] */
+static void do_secured(struct replay *r)
+{
+	enum dialog_side side = is(word(r, 1), "client") ? DIALOG_CLIENT : DIALOG_BACKEND;
+
+	if (!r->owner.open || !r->owner.securing[side])
+		fail(r, "no handshake of that side is under way");
+	owner_secured(&r->owner, side, r->n_words == 2);
 }
 
 /* Answers and the time limit come when they are due. */
@@ -496,6 +512,8 @@ static bool do_event(struct replay *r)
 		do_close(r);
 	} else if (is(what, "unreachable")) {
 		owner_backend_failed(&r->owner, "can't be reached");
+	} else if (is(what, "secured")) {
+		do_secured(r);
 	} else if (is(what, "drain")) {
 		owner_drain(&r->owner);
 	} else if (is(what, "timeout")) {

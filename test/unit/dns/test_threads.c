@@ -125,19 +125,23 @@ static void test_threads(void **state)
 	server.port = conf.confirm_port = fake.port;
 	clock_fake(now, 0);
 	assert_int_equal(resolver_new(&conf, &resolver), 0);
-	for (unsigned int i = 0; i < WORKERS; i++) {
-		seeds[i] = i;
-		uv_thread_create(&threads[i], work, &seeds[i]);
-	}
-	for (int i = 0; i < 20; i++) {
-		uv_sleep(50);
-		now += 20000;
-		clock_fake(now, 0);
+	/* on a busy machine few questions are answered in time, and the table takes longer to fill
+	 */
+	for (int turn = 0; turn == 0 || (stats.evicted == 0 && turn < 8); turn++) {
+		for (unsigned int i = 0; i < WORKERS; i++) {
+			seeds[i] = i + 100 * (unsigned int)turn;
+			uv_thread_create(&threads[i], work, &seeds[i]);
+		}
+		for (int i = 0; i < 20; i++) {
+			uv_sleep(50);
+			now += 20000;
+			clock_fake(now, 0);
+			resolver_stats(resolver, &stats);
+		}
+		for (unsigned int i = 0; i < WORKERS; i++)
+			uv_thread_join(&threads[i]);
 		resolver_stats(resolver, &stats);
 	}
-	for (unsigned int i = 0; i < WORKERS; i++)
-		uv_thread_join(&threads[i]);
-	resolver_stats(resolver, &stats);
 	assert_true(n_answers > 0);
 	assert_true(n_peeked > 0);
 	assert_true(stats.evicted > 0);

@@ -253,6 +253,11 @@ static const struct talk talks[] = {
 	  .steps = { HELLO, C("NOOP\nRCPT TO:<bad@b.net>\r\nNOOP\rx\r\nNO\0OP\r\nNOOP\r\n"),
 		     XC(BARE_LINE BARE_LINE BARE_LINE), XB("NOOP\r\n"), B("250 n\r\n"),
 		     XC("250 n\r\n") } },
+	{ "the end of a bad line is no command when the next one has to wait",
+	  .steps = { ENVELOPE, C("NOOP\r\na\rRSET\r\nBDAT 1 LAST\r\nx"), XB("NOOP\r\n"),
+		     B("250 n\r\n"), XC("250 n\r\n" BARE_LINE), XB("BDAT 1 LAST\r\nx"),
+		     B("250 q\r\n"), XC("250 q\r\n") },
+	  .ends = "ok@b.net 250/250:1" },
 	{ "control characters never go on",
 	  .steps = { HELLO, C("NOOP a\tb\r\nVRFY \x7f\r\nAUTH PLAIN \xc3\xa9\r\n"),
 		     XC("501 5.5.4 Syntax error in arguments\r\n501 5.5.4 Syntax error in "

@@ -232,6 +232,30 @@ static void test_long_lines(void **state)
 	owner_end(&o);
 }
 
+/* What goes on as it stands is no longer than every server takes. */
+static void test_plain_lines(void **state)
+{
+	static const char *const verbs[] = { "NOOP ", "VRFY ", "HELP ", "EHLO ", "HELO " };
+	char line[SMTP_PLAIN_LINE_MAX + 2];
+	struct owner o;
+
+	begin(&o, pass_all);
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		size_t before = buf_len(&o.to_backend);
+		memset(line, 'x', sizeof(line));
+		memcpy(line, verbs[i], 5);
+		memcpy(line + SMTP_PLAIN_LINE_MAX - 1, "\r\n", 3);
+		say_client(&o, line);
+		assert_int_equal(count(&o.to_client, "501 5.5.4 "), i + 1);
+		assert_int_equal(buf_len(&o.to_backend), before);
+		memcpy(line + SMTP_PLAIN_LINE_MAX - 2, "\r\n", 3);
+		say_client(&o, line);
+		say_backend(&o, "250 ok\r\n");
+		assert_int_equal(buf_len(&o.to_backend), before + SMTP_PLAIN_LINE_MAX);
+	}
+	owner_end(&o);
+}
+
 static void test_longest_commands(void **state)
 {
 	struct owner o;
@@ -334,6 +358,7 @@ int main(void)
 		cmocka_unit_test(test_hundreds_of_refused_chunks),
 		cmocka_unit_test(test_large_chunk_in_pieces),
 		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_plain_lines),
 		cmocka_unit_test(test_longest_commands),
 		cmocka_unit_test(test_endless_reply),
 		cmocka_unit_test(test_tag_cap),

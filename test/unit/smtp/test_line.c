@@ -23,8 +23,8 @@ static void tell(struct told *t, struct sv what)
 	t->text[t->n] = '\0';
 }
 
-/* Calls line_next() as an owner of a buffer does; returns how many octets it keeps. in is given as
- * a copy of its exact size. */
+/* Calls line_next() as an owner of a buffer does, who leaves each line where it is once before it
+ * takes it; returns how many octets it keeps. in is given as a copy of its exact size. */
 static size_t drain(struct line_reader *r, struct sv in, size_t max, struct told *told)
 {
 	char *exact = malloc(in.n ? in.n : 1);
@@ -39,9 +39,16 @@ static size_t drain(struct line_reader *r, struct sv in, size_t max, struct told
 		enum line_outcome outcome = line_next(r, rest, max, &used, &line);
 
 		assert_true(used <= rest.n);
+		if (outcome == LINE_DONE) {
+			size_t again = SIZE_MAX;
+			assert_int_equal(line_next(r, rest, max, &again, &line), LINE_DONE);
+			assert_int_equal(again, used);
+		}
 		at += used;
-		if (outcome == LINE_MORE)
+		if (outcome == LINE_MORE && used == 0)
 			break;
+		if (outcome == LINE_MORE)
+			continue;
 		assert_true(used > 0);
 		if (outcome == LINE_DONE)
 			assert_ptr_equal(line.p + line.n + 2, exact + at);

@@ -226,7 +226,7 @@ static void test_reduce(void **state)
 	static const struct {
 		const char *in;
 		const char *out;
-		bool starttls;
+		struct ehlo_offer offer;
 	} rows[] = {
 		{ "250 hi\r\n", "250 hi\r\n" },
 		{ "250\r\n", "250 \r\n" },
@@ -241,7 +241,26 @@ static void test_reduce(void **state)
 		  "250-a.example Hello b [192.0.2.1]\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n"
 		  "250-PIPELINING\r\n250-CHUNKING\r\n250 HELP\r\n" },
 		{ "250-XCLIENT\r\n250-DSN\r\n250 STARTTLS\r\n",
-		  "250-XCLIENT\r\n250-DSN\r\n250 STARTTLS\r\n", true },
+		  "250-XCLIENT\r\n250-DSN\r\n250 STARTTLS\r\n",
+		  { EHLO_STARTTLS_KEEP } },
+		{ "250 hi\r\n", "250-hi\r\n250 STARTTLS\r\n", { EHLO_STARTTLS_OURS } },
+		{ "250-hi\r\n250-STARTTLS\r\n250-starttls\r\n250 HELP\r\n",
+		  "250-hi\r\n250-HELP\r\n250 STARTTLS\r\n",
+		  { EHLO_STARTTLS_OURS } },
+		{ "250-hi\r\n250-REQUIRETLS\r\n250 HELP\r\n",
+		  "250-hi\r\n250-HELP\r\n250 STARTTLS\r\n",
+		  { EHLO_STARTTLS_OURS } },
+		{ "250-hi\r\n250-AUTH SCRAM-SHA-1 SCRAM-SHA-256-plus PLAIN\r\n250 DSN\r\n",
+		  "250-hi\r\n250-AUTH SCRAM-SHA-1 PLAIN\r\n250 DSN\r\n",
+		  { .no_channel_binding = true } },
+		{ "250-hi\r\n250-DSN\r\n250 AUTH SCRAM-SHA-256-PLUS\r\n",
+		  "250-hi\r\n250 DSN\r\n",
+		  { .no_channel_binding = true } },
+		{ "250-hi\r\n250 AUTH  A  B\r\n",
+		  "250-hi\r\n250 AUTH A B\r\n",
+		  { .no_channel_binding = true } },
+		{ "250-hi\r\n250 AUTH SCRAM-SHA-1-PLUS\r\n",
+		  "250-hi\r\n250 AUTH SCRAM-SHA-1-PLUS\r\n" },
 		{ "250-XCLIENT\r\n250-DSN\r\n250 STARTTLS\r\n", "250-XCLIENT\r\n250 DSN\r\n" },
 		{ "250-hi\r\n250-AUTH PLAIN\r\n250 AUTH=PLAIN\r\n",
 		  "250-hi\r\n250-AUTH PLAIN\r\n250 AUTH=PLAIN\r\n" },
@@ -249,10 +268,10 @@ static void test_reduce(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct reply reply, again;
-		char out[REPLY_MAX];
+		char out[EHLO_REDUCED_MAX];
 
 		assert_int_equal(reply_parse(sv_from(rows[i].in), &reply), REPLY_DONE);
-		size_t n = ehlo_reduce(&reply, rows[i].starttls, out);
+		size_t n = ehlo_reduce(&reply, rows[i].offer, out);
 		if (!sv_eq((struct sv) { out, n }, sv_from(rows[i].out)))
 			fail_msg("%s: %.*s", rows[i].in, (int)n, out);
 		assert_int_equal(reply_parse((struct sv) { out, n }, &again), REPLY_DONE);
