@@ -5,9 +5,12 @@
 
 #include "policy/decide.h"
 #include "proxy/interfaces.h"
+#include "proxy/tls.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
+#include <time.h>
 
 static int usage(FILE *to, int status)
 {
@@ -17,16 +20,67 @@ static int usage(FILE *to, int status)
 
 static void show_listener(const struct conf *c, const struct listener_conf *l)
 {
+	static const char *const sends[] = { "none", "proxy-v1", "proxy-v2", "xclient" };
 	char text[ADDR_STRLEN + 8];
 
-	printf("listener  %s: mode %s, bind", l->name,
-	       l->mode == LISTENER_TPROXY ? "tproxy" : "listen");
+	printf("listener  %s: mode %s", l->name, l->mode == LISTENER_TPROXY ? "tproxy" : "listen");
+	if (l->mode == LISTENER_TPROXY)
+		printf(", port %d", l->port);
+	printf(", bind");
 	for (size_t i = 0; i < l->n_bind; i++)
 		printf(" %s", endpoint_format(&l->bind[i], text));
-	printf(", backend %s, source %s, action %s\n",
+	printf(", backend %s, source %s, action %s",
 	       l->backend_original ? "original" : endpoint_format(&l->backend, text),
 	       l->source == SOURCE_SELF ? "self" : "client",
 	       action_name(l->action == ACTION_UNSET ? c->policy.action : l->action));
+	if (l->tls == TLS_IMPLICIT)
+		printf(", tls implicit");
+	if (l->require_auth)
+		printf(", require_auth");
+	if (l->accept_proxy.n > 0)
+		printf(", accept_proxy");
+	if (l->send != SEND_NONE)
+		printf(", send %s", sends[l->send]);
+	if (l->upstream_tls != UPSTREAM_MIRROR)
+		printf(", upstream_tls %s", l->upstream_tls == UPSTREAM_OFF ? "off" : "always");
+	if (l->upstream_verify)
+		printf(", upstream_verify %s%s", l->upstream_verify,
+		       !l->backend_original && addr_is_loopback(&l->backend.addr)
+			       ? " (not on loopback)"
+			       : "");
+	putchar('\n');
+}
+
+/* The certificates; what is wrong with them goes to the log. 0; CLI_CONFIG: serve would not start.
+ */
+static int show_tls(const struct conf *c)
+{
+	struct tls_server_info info;
+	struct tls_server *tls;
+	char until[32];
+	struct tm tm;
+
+	if (!conf_has_tls(c)) {
+		printf("tls       %s\n",
+		       c->tls_hide ? "STARTTLS is taken away" : "none of our own");
+		return CLI_DONE;
+	}
+	int r = tls_server_new(&c->tls, &tls);
+	if (r == -ENOENT)
+		fprintf(stderr, "%s: tls: no certificate can be used\n", c->file);
+	if (r < 0)
+		return CLI_CONFIG;
+	tls_server_info(tls, &info);
+	strftime(until, sizeof(until), "%Y-%m-%d", gmtime_r(&(time_t) { info.first_end }, &tm));
+	printf("tls       %zu certificates for %zu names, the next to end on %s%s\n",
+	       info.certificates, info.names, until,
+	       c->tls_hide ? "; STARTTLS is taken away all the same" : "");
+	if (info.broken > 0)
+		printf("%s: warning: tls: %zu files can't be used\n", c->file, info.broken);
+	if (info.expired > 0)
+		printf("%s: warning: tls: %zu certificates have ended\n", c->file, info.expired);
+	tls_server_free(tls);
+	return r > 0 ? CLI_CONFIG : CLI_DONE;
 }
 
 static void show_resolvers(const struct conf *c)
@@ -93,14 +147,15 @@ static bool only_private_here(void)
 
 static void warn_listener(const struct conf *c, const struct listener_conf *l)
 {
-	if (l->source == SOURCE_SELF)
-		printf("%s:%d: warning: listener %s: with source: self the backend sees our own "
-		       "address in every session; serve starts only if the backend refuses to "
-		       "relay for it (that is probed)\n",
+	if (l->source == SOURCE_SELF && l->send == SEND_NONE)
+		printf("%s:%d: warning: listener %s: with source: self and send: none the backend "
+		       "sees our own address in every session; serve starts only if the backend "
+		       "refuses to relay for it (that is probed)\n",
 		       c->file, l->line, l->name);
-	if (!c->tls_hide)
+	if (!c->tls_hide && !conf_has_tls(c))
 		printf("%s:%d: warning: listener %s: if the backend offers STARTTLS this listener "
-		       "only observes; tls.hide: true takes STARTTLS away\n",
+		       "only observes; tls.certificates ends it here, tls.hide: true takes "
+		       "STARTTLS away\n",
 		       c->file, l->line, l->name);
 }
 
@@ -197,6 +252,7 @@ int cli_check(int argc, char **argv)
 		status = CLI_CONFIG;
 	} else {
 		show(conf, memory_hosted_count(memory));
+		status = show_tls(conf);
 		warn(conf);
 		warn_resolver(conf, memory);
 	}

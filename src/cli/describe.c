@@ -22,6 +22,7 @@ static const char *const reason_words[REASON_COUNT] = {
 	[REASON_DNS_FAILURE] = "its door can't be found out: trouble with DNS",
 	[REASON_PTR_FAILURE] = "the client's name can't be found out: trouble with DNS",
 	[REASON_LITERAL] = "an address without a domain name",
+	[REASON_AUTH_REQUIRED] = "the listener takes mail of users who log in only",
 };
 
 static const char *const restraint_words[RESTRAINT_COUNT] = {

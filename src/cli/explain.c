@@ -102,6 +102,7 @@ static struct decide_facts facts_of(const struct explain *x, enum rcpt_shape sha
 		.policy = &x->conf->policy,
 		.memory = x->memory,
 		.listener_action = x->listener->action,
+		.require_auth = x->listener->require_auth,
 		.server_is_ours =
 			prefix_set_contains(&x->conf->policy.server_addresses, &x->server),
 		.client = x->client,
@@ -229,9 +230,9 @@ static void print_text(struct explain *x, struct decide_facts *f, struct known *
 		suppose_hosted(x, f, k);
 	else if (d->finding != FINDING_PASS && d->action < ACTION_DEFER)
 		suppose_enforced(x, f, k, d);
-	if (!x->conf->tls_hide && d->action >= ACTION_DEFER)
+	if (!x->conf->tls_hide && !conf_has_tls(x->conf) && d->action >= ACTION_DEFER)
 		puts("  note        if the backend offers STARTTLS this is only observed: "
-		     "tls.hide");
+		     "tls.certificates, tls.hide");
 }
 
 /* NULL: could not be found out. */

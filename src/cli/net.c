@@ -22,8 +22,11 @@ static int up(const char *file, bool dry_run)
 	if (conf_load(file, stderr, &conf) < 0)
 		return CLI_CONFIG;
 	int status = CLI_CONFIG;
-	if (ruleset_from_conf(conf, stderr, &ruleset) == 0)
+	int e = ruleset_from_conf(conf, stderr, &ruleset);
+	if (e == 0) {
 		status = net_up(&ruleset, dry_run, stdout, stderr) < 0 ? CLI_FAILED : CLI_DONE;
+		ruleset_deinit(&ruleset);
+	}
 	conf_free(conf);
 	return status;
 }

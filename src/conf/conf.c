@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define SMTPS_PORT 465 /* RFC 8314 7.3 */
+
 #define CONF_FILE_MAX (64 * 1024 * 1024)
 
 static void trust_loopback(struct conf_reader *r, struct policy *policy)
@@ -47,7 +49,16 @@ void conf_free(struct conf *c)
 	for (size_t i = 0; i < c->n_listeners; i++) {
 		free(c->listeners[i].name);
 		free(c->listeners[i].bind);
+		free(c->listeners[i].upstream_verify);
+		free(c->listeners[i].upstream_ca);
+		prefix_set_deinit(&c->listeners[i].accept_proxy);
 	}
+	for (size_t i = 0; i < c->tls.n_certificates; i++) {
+		free(c->tls.certificates[i].cert);
+		free(c->tls.certificates[i].key);
+	}
+	free(c->tls.certificates);
+	free(c->tls.directory);
 	free(c->listeners);
 	free((char *)c->policy.help_url);
 	prefix_set_deinit(&c->policy.trusted);
@@ -65,13 +76,19 @@ void conf_free(struct conf *c)
 	free(c);
 }
 
-/* tls is read before listeners, wherever it stands: they depend on it. */
+bool conf_has_tls(const struct conf *c)
+{
+	return c->tls.n_certificates > 0 || c->tls.directory;
+}
+
+bool listener_backend_is_tls(const struct listener_conf *l)
+{
+	return l->upstream_tls != UPSTREAM_OFF && l->tls == TLS_IMPLICIT &&
+	       (l->backend_original || l->backend.port == SMTPS_PORT);
+}
+
 static void read_document(struct conf_reader *r, const struct yaml_node *root, struct conf *c)
 {
-	const struct yaml_node *tls = yaml_get(root, "tls"), *hide = yaml_get(tls, "hide");
-
-	if (hide && hide->kind == YAML_SCALAR)
-		c->tls_hide = sv_eq(hide->text, SV("true"));
 	reader_map(r, root, "", &conf_schema, c);
 	if (r->errors == 0 && c->n_listeners == 0)
 		reader_error(r, root, "listeners",
@@ -93,6 +110,36 @@ static void check_tproxy(struct conf_reader *r, const struct conf *c)
 	}
 }
 
+static void listener_error(struct conf_reader *r, const struct listener_conf *l, const char *text)
+{
+	fprintf(r->err, "%s:%d:1: listener %s: %s\n", r->file, l->line, l->name, text);
+	r->errors++;
+}
+
+/* A listener and the certificates, which stand in another part of the file. */
+static void check_tls(struct conf_reader *r, const struct conf *c)
+{
+	bool has_tls = conf_has_tls(c);
+
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		const struct listener_conf *l = &c->listeners[i];
+		if (l->tls == TLS_IMPLICIT && !has_tls)
+			listener_error(r, l,
+				       "tls: implicit needs certificates; accepted: with "
+				       "tls.certificates or tls.directory");
+		if (l->require_auth && !has_tls && !c->tls_hide)
+			listener_error(
+				r, l,
+				"require_auth can't hold while the backend's STARTTLS passes "
+				"by; accepted: with tls.certificates, tls.directory or "
+				"tls.hide: true");
+		if (l->upstream_verify && l->upstream_tls == UPSTREAM_OFF)
+			listener_error(r, l,
+				       "upstream_verify has nothing to verify with upstream_tls: "
+				       "off; accepted: mirror, always");
+	}
+}
+
 int conf_load_text(const char *name, struct sv text, FILE *err, struct conf **ret_conf)
 {
 	struct conf_reader r = { .file = name, .err = err };
@@ -111,6 +158,8 @@ int conf_load_text(const char *name, struct sv text, FILE *err, struct conf **re
 		read_document(&r, root, c);
 	if (c && r.errors == 0)
 		check_tproxy(&r, c);
+	if (c && r.errors == 0)
+		check_tls(&r, c);
 	yaml_free(root);
 	if (!c || r.no_memory)
 		e = -ENOMEM;

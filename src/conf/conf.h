@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/addr.h"
+#include "conf/tls_conf.h"
 #include "policy/memory.h"
 #include "policy/policy.h"
 #include "smtp/body.h"
@@ -15,19 +16,31 @@
 enum listener_mode { LISTENER_LISTEN, LISTENER_TPROXY };
 enum listener_source { SOURCE_SELF, SOURCE_CLIENT };
 enum listener_fail { FAIL_OPEN, FAIL_CLOSED };
+enum listener_tls { TLS_STARTTLS, TLS_IMPLICIT };
+enum listener_upstream_tls { UPSTREAM_MIRROR, UPSTREAM_OFF, UPSTREAM_ALWAYS };
+enum listener_send { SEND_NONE, SEND_PROXY_V1, SEND_PROXY_V2, SEND_XCLIENT };
 
 struct listener_conf {
 	char *name;
 	enum listener_mode mode;
 	struct endpoint *bind;
 	size_t n_bind;
+	int port; /* tproxy only: of the server addresses, whose connections this listener takes */
 	bool backend_original; /* tproxy only */
 	struct endpoint backend;
 	enum listener_source source; /* default: self in listen mode, client in tproxy mode */
 	enum listener_fail fail;
 	enum body_bare bare_newline;
 	enum action action; /* ACTION_UNSET: policy.action */
-	int line;           /* in the file, for messages */
+	enum listener_tls tls;
+	bool require_auth;
+	enum listener_upstream_tls upstream_tls;
+	char *upstream_verify; /* name that the backend's certificate must have; NULL: any will do
+				*/
+	char *upstream_ca;     /* file; NULL: the system's roots */
+	struct prefix_set accept_proxy; /* peers that begin with a PROXY header */
+	enum listener_send send;        /* how the backend learns the client's address */
+	int line;                       /* in the file, for messages */
 };
 
 struct conf {
@@ -40,6 +53,7 @@ struct conf {
 	int resolver_timeout_ms;
 	char **hosted; /* files */
 	size_t n_hosted;
+	struct tls_conf tls;
 	bool tls_hide;
 	char *events_json; /* NULL: none; "-": standard output */
 	char *state;       /* file of what was learned; NULL: none */
@@ -51,6 +65,11 @@ int conf_load(const char *file, FILE *err, struct conf **ret_conf);
 /* text as if it were the content of a file called name. */
 int conf_load_text(const char *name, struct sv text, FILE *err, struct conf **ret_conf);
 void conf_free(struct conf *c);
+/* There are certificates: TLS ends here. */
+bool conf_has_tls(const struct conf *c);
+/* The backend of that listener speaks TLS from the first octet: port 465 (RFC 8314 3.3), or where
+ * the client went. */
+bool listener_backend_is_tls(const struct listener_conf *l);
 /* Reads the hosted files into memory: a domain a line, '#' comments, "*." and ":..." tails dropped.
  */
 int conf_load_hosted(const struct conf *c, struct memory *memory, FILE *err);

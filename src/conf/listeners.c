@@ -26,27 +26,24 @@ static const struct option_word bare_words[] = {
 	{ 0 },
 };
 
-/* A listener as its rows fill it; the two ints are choices that leave nothing else open. */
-struct listener_row {
-	struct listener_conf conf;
-	int upstream_tls;
-	int send;
+static const struct option_word tls_words[] = {
+	{ "starttls", TLS_STARTTLS, false },
+	{ "implicit", TLS_IMPLICIT, false },
+	{ 0 },
 };
-
-enum { UPSTREAM_MIRROR, UPSTREAM_OFF, UPSTREAM_ALWAYS };
 
 static const struct option_word upstream_tls_words[] = {
 	{ "mirror", UPSTREAM_MIRROR, false },
 	{ "off", UPSTREAM_OFF, false },
-	{ "always", UPSTREAM_ALWAYS, true },
+	{ "always", UPSTREAM_ALWAYS, false },
 	{ 0 },
 };
 
 static const struct option_word send_words[] = {
-	{ "none", 0, false },
-	{ "proxy-v1", 1, true },
-	{ "proxy-v2", 2, true },
-	{ "xclient", 3, true },
+	{ "none", SEND_NONE, false },
+	{ "proxy-v1", SEND_PROXY_V1, false },
+	{ "proxy-v2", SEND_PROXY_V2, false },
+	{ "xclient", SEND_XCLIENT, false },
 	{ 0 },
 };
 
@@ -100,28 +97,48 @@ static void read_backend(struct conf_reader *r, const struct yaml_node *node, co
 		read_endpoint(r, node, path, false, &l->backend);
 }
 
-static void read_accept_proxy(struct conf_reader *r, const struct yaml_node *node, const char *path,
-			      void *field)
+/* "off", or a host name or address. */
+static void read_upstream_verify(struct conf_reader *r, const struct yaml_node *node,
+				 const char *path, void *field)
 {
-	if (reader_is_list(r, node, path, "nothing") && node->first)
-		reader_error(r, node->first, path,
-			     "not supported by this version; accepted: an empty list");
+	static const char accepted[] =
+		"off, or the name that the backend's certificate is for, as mail.example.org";
+	char **name = field, ascii[256], text[READER_QUOTED];
+	struct addr addr;
+
+	if (!reader_is_scalar(r, node, path, accepted))
+		return;
+	free(*name);
+	*name = NULL;
+	if (sv_eq(node->text, SV("off")))
+		return;
+	if (addr_parse(node->text, &addr) < 0 &&
+	    (domain_to_ascii(node->text, ascii) < 0 || !memchr(node->text.p, '.', node->text.n))) {
+		reader_error(r, node, path, "'%s' is no such name; accepted: %s",
+			     reader_quote(node->text, text), accepted);
+		return;
+	}
+	*name = reader_dup(r, node->text);
 }
 
-#define IN_CONF(field) offsetof(struct listener_row, conf.field)
+#define IN_CONF(field) offsetof(struct listener_conf, field)
 
 static const struct option listener_options[] = {
 	{ "name", OPTION_READ, IN_CONF(name), .read = read_name },
 	{ "mode", OPTION_WORD, IN_CONF(mode), .words = mode_words },
-	{ "bind", OPTION_READ, offsetof(struct listener_row, conf), .read = read_bind },
-	{ "backend", OPTION_READ, offsetof(struct listener_row, conf), .read = read_backend },
+	{ "bind", OPTION_READ, 0, .read = read_bind },
+	{ "port", OPTION_INT, IN_CONF(port), .min = 1, .max = 65535, .def = 25 },
+	{ "backend", OPTION_READ, 0, .read = read_backend },
 	{ "source", OPTION_WORD, IN_CONF(source), .words = source_words },
-	{ "accept_proxy", OPTION_READ, 0, .read = read_accept_proxy },
+	{ "accept_proxy", OPTION_READ, IN_CONF(accept_proxy), .read = read_prefixes },
 	{ "fail", OPTION_WORD, IN_CONF(fail), .words = fail_words },
-	{ "upstream_tls", OPTION_WORD, offsetof(struct listener_row, upstream_tls),
-	  .words = upstream_tls_words },
+	{ "tls", OPTION_WORD, IN_CONF(tls), .words = tls_words },
+	{ "require_auth", OPTION_BOOL, IN_CONF(require_auth) },
+	{ "upstream_tls", OPTION_WORD, IN_CONF(upstream_tls), .words = upstream_tls_words },
+	{ "upstream_verify", OPTION_READ, IN_CONF(upstream_verify), .read = read_upstream_verify },
+	{ "upstream_ca", OPTION_STRING, IN_CONF(upstream_ca), .min = 1, .max = 4000 },
 	{ "bare_newline", OPTION_WORD, IN_CONF(bare_newline), .words = bare_words },
-	{ "send", OPTION_WORD, offsetof(struct listener_row, send), .words = send_words },
+	{ "send", OPTION_WORD, IN_CONF(send), .words = send_words },
 	{ "action", OPTION_WORD, IN_CONF(action), .def = ACTION_UNSET, .words = action_words },
 };
 static const struct schema listener_schema = { listener_options, ARRAY_SIZE(listener_options) };
@@ -177,12 +194,34 @@ static bool is_own_backend(const struct listener_conf *l)
 	return false;
 }
 
-static void check_listener(struct conf_reader *r, const struct yaml_node *node,
-			   const struct conf *c, const struct listener_row *row)
+/* Clients know by the port whether TLS comes first (RFC 8314 3.3). */
+static void check_port(struct conf_reader *r, const struct yaml_node *node,
+		       const struct listener_conf *l)
 {
-	const struct listener_conf *l = &row->conf;
+	const struct yaml_node *at = yaml_get(node, "port");
+
+	if (l->mode == LISTENER_LISTEN && at)
+		reader_error(r, at, "listeners.port",
+			     "with mode: listen the port is that of bind; accepted: only with "
+			     "mode: tproxy");
+	if (l->mode != LISTENER_TPROXY)
+		return;
+	if (l->port == 465 && l->tls != TLS_IMPLICIT)
+		reader_warning(r, at, "listeners.port",
+			       "clients of port 465 speak TLS from the first octet; this listener "
+			       "needs tls: implicit");
+	if (l->port == 25 && l->tls == TLS_IMPLICIT)
+		reader_warning(r, yaml_get(node, "tls"), "listeners.tls",
+			       "clients of port 25 begin in the clear; this listener needs "
+			       "another port, as 465, or tls: starttls");
+}
+
+static void check_listener(struct conf_reader *r, const struct yaml_node *node,
+			   const struct conf *c, const struct listener_conf *l)
+{
 	const struct yaml_node *at = yaml_get(node, "backend");
 
+	check_port(r, node, l);
 	if (l->mode == LISTENER_TPROXY && !l->backend_original)
 		reader_error(r, at ? at : node, "listeners.backend",
 			     "with mode: tproxy the backend is where the client went; accepted: "
@@ -194,11 +233,6 @@ static void check_listener(struct conf_reader *r, const struct yaml_node *node,
 	if (l->mode == LISTENER_LISTEN && !l->backend_original && is_own_backend(l))
 		reader_error(r, at ? at : node, "listeners.backend",
 			     "this is the listener itself; accepted: the mail server's address");
-	at = yaml_get(node, "upstream_tls");
-	if (at && row->upstream_tls == UPSTREAM_OFF && !c->tls_hide)
-		reader_warning(r, at, "listeners.upstream_tls",
-			       "'off' does nothing by itself in this version; tls.hide: true takes "
-			       "STARTTLS away");
 	/* The one before is in the list already; this is its last. */
 	for (size_t i = 0; i + 1 < c->n_listeners; i++) {
 		const struct listener_conf *other = &c->listeners[i];
@@ -229,20 +263,23 @@ void read_listeners(struct conf_reader *r, const struct yaml_node *node, const c
 	if (!reader_is_list(r, node, path, "listeners"))
 		return;
 	for (const struct yaml_node *n = node->first; n; n = n->next) {
-		struct listener_row row = { .conf.line = n->line };
+		struct listener_conf row = { .line = n->line };
 		struct listener_conf *slot;
 		unsigned before = r->errors;
 
 		reader_defaults(&listener_schema, &row);
 		reader_map(r, n, path, &listener_schema, &row);
-		fill_in(r, n, &row.conf);
+		fill_in(r, n, &row);
 		slot = reader_grow(r, &c->listeners, &c->n_listeners, sizeof(*slot));
 		if (!slot) {
-			free(row.conf.name);
-			free(row.conf.bind);
+			free(row.name);
+			free(row.bind);
+			free(row.upstream_verify);
+			free(row.upstream_ca);
+			prefix_set_deinit(&row.accept_proxy);
 			return;
 		}
-		*slot = row.conf;
+		*slot = row;
 		if (r->errors == before)
 			check_listener(r, n, c, &row);
 	}

@@ -233,9 +233,58 @@ static const struct option policy_options[] = {
 };
 static const struct schema policy_schema = { policy_options, ARRAY_SIZE(policy_options) };
 
+static const struct option certificate_options[] = {
+	{ "cert", OPTION_STRING, offsetof(struct tls_certificate_conf, cert), .min = 1,
+	  .max = 4000 },
+	{ "key", OPTION_STRING, offsetof(struct tls_certificate_conf, key), .min = 1, .max = 4000 },
+};
+static const struct schema certificate_schema = { certificate_options,
+						  ARRAY_SIZE(certificate_options) };
+
+static void read_certificates(struct conf_reader *r, const struct yaml_node *node, const char *path,
+			      void *field)
+{
+	struct tls_conf *tls = &((struct conf *)field)->tls;
+
+	if (!reader_is_list(r, node, path, "{cert: FILE, key: FILE}"))
+		return;
+	for (const struct yaml_node *n = node->first; n; n = n->next) {
+		struct tls_certificate_conf *slot =
+			reader_grow(r, &tls->certificates, &tls->n_certificates, sizeof(*slot));
+
+		if (!slot)
+			return;
+		slot->line = n->line;
+		reader_map(r, n, path, &certificate_schema, slot);
+		if (n->kind == YAML_MAPPING && !yaml_get(n, "cert"))
+			reader_error(
+				r, n, path,
+				"cert is missing; accepted: {cert: FILE, key: FILE}, key may be "
+				"left out when it is in the same file");
+	}
+}
+
+static void read_directory(struct conf_reader *r, const struct yaml_node *node, const char *path,
+			   void *field)
+{
+	struct tls_conf *tls = &((struct conf *)field)->tls;
+
+	if (!reader_is_scalar(r, node, path, "a pattern of files"))
+		return;
+	if (node->text.n == 0 || node->text.n > 4000) {
+		reader_error(r, node, path,
+			     "this names no files; accepted: a pattern, as "
+			     "\"/var/lib/tls/*/combined.pem\"");
+		return;
+	}
+	free(tls->directory);
+	tls->directory = reader_dup(r, node->text);
+	tls->directory_line = node->line;
+}
+
 static const struct option tls_options[] = {
-	{ "certificates", OPTION_LATER },
-	{ "directory", OPTION_LATER },
+	{ "certificates", OPTION_READ, 0, .read = read_certificates },
+	{ "directory", OPTION_READ, 0, .read = read_directory },
 	{ "hide", OPTION_BOOL, offsetof(struct conf, tls_hide) },
 };
 static const struct schema tls_schema = { tls_options, ARRAY_SIZE(tls_options) };

@@ -68,7 +68,7 @@ static bool has(const struct routing *routing, enum routing_item item)
 
 static bool family_on(const struct ruleset *r, int family)
 {
-	return family == AF_INET ? r->v4.on : r->v6.on;
+	return ruleset_has(r, family == AF_INET);
 }
 
 /* Both families, before anything is changed. */

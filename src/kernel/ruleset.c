@@ -8,6 +8,11 @@
  * the daemon is back. (Steering SYNs only would do for that too, but the packet that ends a
  * handshake finds its way to the listener by tproxy alone; with SYN cookies nothing else is there.)
  *
+ * One mark serves all listeners: the destination port, which stays the same for all packets of a
+ * connection, says which one a steered packet is for. alive has the ports of both families: a SYN
+ * to one that is steered in the other family only is marked, finds no tproxy rule, and loses its
+ * mark as without a listener.
+ *
  * The mail server's replies to a client's address would leave this host where it runs here too: the
  * output chain sends those of our own upstream connections back to the daemon. What the daemon
  * itself sends to clients is left alone, by its mark: its connection may have the addresses and
@@ -25,6 +30,7 @@
 #include "base/marks.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define SYN_ONLY "tcp flags & (fin | syn | rst | ack) == syn"
 
@@ -63,77 +69,139 @@ static struct endpoint listener_endpoint(const struct endpoint *bind)
 	return e;
 }
 
+static const char *family_name(bool v4)
+{
+	return v4 ? "IPv4" : "IPv6";
+}
+
+static bool has_port(const struct ruleset *r, bool v4, int port)
+{
+	for (size_t i = 0; i < r->n_ways; i++)
+		if (r->ways[i].v4 == v4 && r->ways[i].port == port)
+			return true;
+	return false;
+}
+
+bool ruleset_has(const struct ruleset *r, bool v4)
+{
+	for (size_t i = 0; i < r->n_ways; i++)
+		if (r->ways[i].v4 == v4)
+			return true;
+	return false;
+}
+
 static int take_listener(const struct conf *conf, const struct listener_conf *l, FILE *err,
 			 struct ruleset *r)
 {
 	for (size_t i = 0; i < l->n_bind; i++) {
 		bool v4 = addr_is_v4(&l->bind[i].addr);
-		struct ruleset_family *f = v4 ? &r->v4 : &r->v6;
 
-		if (f->on) {
+		if (has_port(r, v4, l->port)) {
 			fprintf(err,
 				"%s:%d: listener %s: port %d of %s is steered elsewhere already; "
-				"accepted: one IPv4 and one IPv6 address in mode tproxy\n",
-				conf->file, l->line, l->name, RULESET_PORT, v4 ? "IPv4" : "IPv6");
+				"accepted for each port: one IPv4 and one IPv6 address in mode "
+				"tproxy\n",
+				conf->file, l->line, l->name, l->port, family_name(v4));
 			return -EINVAL;
 		}
-		f->on = true;
-		f->fail_closed = l->fail == FAIL_CLOSED;
-		f->listener = listener_endpoint(&l->bind[i]);
+		r->ways[r->n_ways++] = (struct ruleset_way) {
+			.v4 = v4,
+			.fail_closed = l->fail == FAIL_CLOSED,
+			.port = (uint16_t)l->port,
+			.listener = listener_endpoint(&l->bind[i]),
+		};
 	}
 	return 0;
 }
 
-int ruleset_from_conf(const struct conf *conf, FILE *err, struct ruleset *ret_ruleset)
+static int take_listeners(const struct conf *conf, FILE *err, struct ruleset *r)
 {
-	struct ruleset r = { .servers = &conf->policy.server_addresses };
-	bool tproxy = false;
+	size_t n = 0;
 
-	for (size_t i = 0; i < conf->n_listeners; i++) {
-		if (conf->listeners[i].mode != LISTENER_TPROXY)
-			continue;
-		tproxy = true;
-		int e = take_listener(conf, &conf->listeners[i], err, &r);
-		if (e < 0)
-			return e;
-	}
-	if (!tproxy) {
+	for (size_t i = 0; i < conf->n_listeners; i++)
+		n += conf->listeners[i].mode == LISTENER_TPROXY ? conf->listeners[i].n_bind : 0;
+	if (n == 0) {
 		fprintf(err,
 			"%s: no listener has mode: tproxy; others need nothing of the kernel\n",
 			conf->file);
 		return -EINVAL;
 	}
-	if (r.servers->n == 0) {
-		fprintf(err,
-			"%s: server_addresses is empty; mode tproxy needs the addresses "
-			"or prefixes that the world reaches the mail servers by\n",
-			conf->file);
-		return -EINVAL;
+	r->ways = calloc(n, sizeof(*r->ways));
+	if (!r->ways) {
+		fprintf(err, "%s: out of memory\n", conf->file);
+		return -ENOMEM;
 	}
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		if (conf->listeners[i].mode != LISTENER_TPROXY)
+			continue;
+		int e = take_listener(conf, &conf->listeners[i], err, r);
+		if (e < 0)
+			return e;
+	}
+	if (r->servers->n > 0)
+		return 0;
+	fprintf(err,
+		"%s: server_addresses is empty; mode tproxy needs the addresses "
+		"or prefixes that the world reaches the mail servers by\n",
+		conf->file);
+	return -EINVAL;
+}
 
-	/* The half that leads nowhere is left out. */
-	for (int v4 = 0; v4 <= 1; v4++) {
-		struct ruleset_family *f = v4 ? &r.v4 : &r.v6;
-		const char *name = v4 ? "IPv4" : "IPv6";
-		bool servers = servers_include(r.servers, v4);
+/* Servers that keep a way in which passes frontdoor by. */
+static void warn_of_gaps(const struct conf *conf, FILE *err, const struct ruleset *r)
+{
+	for (size_t i = 0; i < r->n_ways; i++) {
+		bool other = !r->ways[i].v4;
 
-		if (servers && !f->on)
+		if (servers_include(r->servers, other) && !has_port(r, other, r->ways[i].port))
 			fprintf(err,
 				"%s: warning: server_addresses has %s addresses, but no "
-				"tproxy listener binds one: they are not steered\n",
-				conf->file, name);
-		if (f->on && !servers)
-			f->on = false;
+				"tproxy listener for port %d binds one: they are not steered "
+				"there\n",
+				conf->file, family_name(other), r->ways[i].port);
 	}
-	if (!r.v4.on && !r.v6.on) {
-		fprintf(err,
-			"%s: server_addresses and the tproxy listeners' bind addresses have "
-			"no address family in common\n",
-			conf->file);
-		return -EINVAL;
+}
+
+/* A way of a family that no server has leads nowhere. */
+static void drop_idle(struct ruleset *r)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->n_ways; i++)
+		if (servers_include(r->servers, r->ways[i].v4))
+			r->ways[kept++] = r->ways[i];
+	r->n_ways = kept;
+}
+
+int ruleset_from_conf(const struct conf *conf, FILE *err, struct ruleset *ret_ruleset)
+{
+	struct ruleset r = { .servers = &conf->policy.server_addresses };
+	int e = take_listeners(conf, err, &r);
+
+	if (e == 0) {
+		warn_of_gaps(conf, err, &r);
+		drop_idle(&r);
+		if (r.n_ways == 0) {
+			fprintf(err,
+				"%s: server_addresses and the tproxy listeners' bind addresses "
+				"have no address family in common\n",
+				conf->file);
+			e = -EINVAL;
+		}
+	}
+	if (e < 0) {
+		ruleset_deinit(&r);
+		return e;
 	}
 	*ret_ruleset = r;
 	return 0;
+}
+
+void ruleset_deinit(struct ruleset *r)
+{
+	free(r->ways);
+	r->ways = NULL;
+	r->n_ways = 0;
 }
 
 static const struct addr_range *next_range(const struct prefix_set *s, bool v4, size_t *at)
@@ -172,7 +240,7 @@ static int write_sets(const struct ruleset *r, bool v4, struct buf *out)
 {
 	const struct family_words *w = v4 ? &words_v4 : &words_v6;
 
-	if (!(v4 ? &r->v4 : &r->v6)->on)
+	if (!ruleset_has(r, v4))
 		return 0;
 	int e = write_servers(r, v4, out);
 	if (e < 0)
@@ -181,7 +249,28 @@ static int write_sets(const struct ruleset *r, bool v4, struct buf *out)
 			  w->suffix, w->type);
 }
 
-/* The SYNs that are for the listener. dport: of the world's connections, a set or a number. */
+/* Has a way before the i-th, of the other family, this port too? */
+static bool is_repeated(const struct ruleset *r, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (r->ways[k].port == r->ways[i].port)
+			return true;
+	return false;
+}
+
+/* The ports whose listeners are there: all, for now. */
+static int write_alive(const struct ruleset *r, struct buf *out)
+{
+	int e = buf_printf(out, "\tset alive {\n\t\ttype inet_service\n\t\tflags timeout\n"
+				"\t\telements = { ");
+
+	for (size_t i = 0; e >= 0 && i < r->n_ways; i++)
+		if (!is_repeated(r, i))
+			e = buf_printf(out, "%s%d", i > 0 ? ", " : "", r->ways[i].port);
+	return e < 0 ? e : buf_printf(out, " }\n\t}\n");
+}
+
+/* The SYNs that are for a listener. dport: of the world's connections, a set or a number. */
 static int write_syn_match(const struct family_words *w, const char *dport, struct buf *out)
 {
 	return buf_printf(
@@ -191,31 +280,38 @@ static int write_syn_match(const struct family_words *w, const char *dport, stru
 		dport, w->ip, w->suffix, w->ip, w->suffix, w->ip, w->suffix);
 }
 
-static int write_steering(const struct ruleset_family *f, bool v4, struct buf *out)
+static int write_way(const struct ruleset_way *way, struct buf *out)
 {
-	const struct family_words *w = v4 ? &words_v4 : &words_v6;
+	const struct family_words *w = way->v4 ? &words_v4 : &words_v6;
 	char to[ADDR_STRLEN + 8];
 	char port[8];
 
-	if (!f->on)
-		return 0;
-	int e = write_syn_match(w, "@alive", out);
-	if (e >= 0)
-		e = buf_printf(out, "ct mark set ct mark & 0x%08x | 0x%x\n", ~MARK_MASK,
-			       MARK_STEERED);
-	if (e >= 0)
-		e = buf_printf(out,
-			       "\t\tct mark & 0x%x == 0x%x ct direction original meta l4proto 6 "
-			       "%s daddr @servers%s tproxy %s to %s "
-			       "meta mark set meta mark & 0x%08x | 0x%x accept\n",
-			       MARK_MASK, MARK_STEERED, w->ip, w->suffix, w->ip,
-			       endpoint_format(&f->listener, to), ~MARK_MASK, MARK_LOCAL);
-	if (e >= 0 && f->fail_closed) {
-		snprintf(port, sizeof(port), "%d", RULESET_PORT);
+	int e = buf_printf(out,
+			   "\t\tct mark & 0x%x == 0x%x ct direction original tcp dport %d "
+			   "%s daddr @servers%s tproxy %s to %s "
+			   "meta mark set meta mark & 0x%08x | 0x%x accept\n",
+			   MARK_MASK, MARK_STEERED, way->port, w->ip, w->suffix, w->ip,
+			   endpoint_format(&way->listener, to), ~MARK_MASK, MARK_LOCAL);
+	if (e >= 0 && way->fail_closed) {
+		snprintf(port, sizeof(port), "%d", way->port);
 		e = write_syn_match(w, port, out);
 		if (e >= 0)
 			e = buf_printf(out, "reject with tcp reset\n");
 	}
+	return e;
+}
+
+static int write_steering(const struct ruleset *r, bool v4, struct buf *out)
+{
+	if (!ruleset_has(r, v4))
+		return 0;
+	int e = write_syn_match(v4 ? &words_v4 : &words_v6, "@alive", out);
+	if (e >= 0)
+		e = buf_printf(out, "ct mark set ct mark & 0x%08x | 0x%x\n", ~MARK_MASK,
+			       MARK_STEERED);
+	for (size_t i = 0; e >= 0 && i < r->n_ways; i++)
+		if (r->ways[i].v4 == v4)
+			e = write_way(&r->ways[i], out);
 	return e;
 }
 
@@ -229,9 +325,9 @@ static int write_prerouting(const struct ruleset *r, struct buf *out)
 			   "meta mark set meta mark & 0x%08x | 0x%x accept\n",
 			   ~MARK_MASK, MARK_LOCAL);
 	if (e >= 0)
-		e = write_steering(&r->v4, true, out);
+		e = write_steering(r, true, out);
 	if (e >= 0)
-		e = write_steering(&r->v6, false, out);
+		e = write_steering(r, false, out);
 	if (e >= 0)
 		e = buf_printf(out,
 			       "\t\tct mark & 0x%x == 0x%x " SYN_ONLY
@@ -262,11 +358,9 @@ const char *ruleset_removal(void)
 
 int ruleset_write(const struct ruleset *r, struct buf *out)
 {
-	int e = buf_printf(out,
-			   "%stable inet " RULESET_TABLE " {\n"
-			   "\tset alive {\n\t\ttype inet_service\n\t\tflags timeout\n"
-			   "\t\telements = { %d }\n\t}\n",
-			   ruleset_removal(), RULESET_PORT);
+	int e = buf_printf(out, "%stable inet " RULESET_TABLE " {\n", ruleset_removal());
+	if (e >= 0)
+		e = write_alive(r, out);
 	if (e >= 0)
 		e = write_sets(r, true, out);
 	if (e >= 0)

@@ -15,27 +15,32 @@
 #include "conf/conf.h"
 
 #define RULESET_TABLE    "frontdoor"
-#define RULESET_PORT     25  /* of the world's connections */
 #define RULESET_ROUTES   100 /* routing table, and the priority of the rule that leads to it */
 #define RULESET_PROTOCOL 253 /* "proto" of our rules and routes: what has it is ours */
 #define RULESET_TEXT_MAX (4u << 20)
 
-struct ruleset_family {
-	bool on;
+/* Connections of one family to one port of the servers, and the listener that takes them. */
+struct ruleset_way {
+	bool v4;
 	bool fail_closed;
+	uint16_t port;
 	struct endpoint listener; /* never a wildcard */
 };
 
 struct ruleset {
-	struct ruleset_family v4, v6;
+	struct ruleset_way *ways; /* no port twice in a family, and none without servers of it */
+	size_t n_ways;
 	const struct prefix_set *servers; /* the configuration's, sealed */
 };
 
 /*
- * 0; -EINVAL: one line on err says what is wrong with the configuration. Warnings go there too.
- * ret_ruleset lives as long as conf.
+ * 0; -EINVAL (the configuration), -ENOMEM: one line on err says what is wrong. Warnings go there
+ * too. ret_ruleset needs conf as long as it lives.
  */
 int ruleset_from_conf(const struct conf *conf, FILE *err, struct ruleset *ret_ruleset);
+void ruleset_deinit(struct ruleset *r);
+/* Is anything of that family steered? */
+bool ruleset_has(const struct ruleset *r, bool v4);
 
 /* One transaction for nft -f, that puts the table in place of any former one. 0, -ENOMEM,
  * -ENOBUFS. */

@@ -287,6 +287,7 @@ static enum mail_class class_of(enum reason reason)
 		return CLASS_DNS;
 	case REASON_UNKNOWN_DOMAIN:
 	case REASON_LITERAL:
+	case REASON_AUTH_REQUIRED: /* a listener's rule: no log tells of one */
 	case REASON_COUNT:
 		break;
 	}

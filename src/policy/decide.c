@@ -172,6 +172,16 @@ static enum decide_outcome judge_unknown(struct judging *j)
 	return conclude(j);
 }
 
+/* The operator's rule for this listener, no guess about a door: nothing restrains it. */
+static enum decide_outcome judge_unauthenticated(struct judging *j)
+{
+	j->d.finding = FINDING_DIRECT;
+	j->d.reason = REASON_AUTH_REQUIRED;
+	j->d.wanted = j->d.action = ACTION_REJECT;
+	j->d.code = 530;
+	return DECIDE_DONE;
+}
+
 static bool row_admits_name(const struct judging *j)
 {
 	const struct client_names *names = j->f->names;
@@ -287,6 +297,8 @@ static enum decide_outcome judge(struct judging *j)
 		return pass(j, REASON_AUTHENTICATED);
 	if (trusted->n > 0 && prefix_set_contains(trusted, &f->client))
 		return pass(j, REASON_TRUSTED);
+	if (f->require_auth)
+		return judge_unauthenticated(j);
 	switch (f->shape) {
 	case RCPT_POSTMASTER:
 		return pass(j, REASON_POSTMASTER);

@@ -27,6 +27,7 @@ struct decide_facts {
 	enum action listener_action; /* ACTION_UNSET: none of its own */
 	bool observe_only;           /* the backend's STARTTLS passes by us */
 	bool authenticated;
+	bool require_auth;   /* the listener is for users who log in, and for trusted clients */
 	bool server_is_ours; /* the listener knows its server address by configuration or the
 				kernel's table */
 	struct addr client;
@@ -53,7 +54,7 @@ struct decision {
 	enum action action; /* what is to be done */
 	enum restraint restraint; /* the last that lowered it */
 	enum reason reason;
-	int code; /* of the refusal: 450, 451, 550, 556; 0 when it passes */
+	int code; /* of the refusal: 450, 451, 530, 550, 556; 0 when it passes */
 	bool hosted;
 	bool own_front_door; /* passed as the door's own scanner, self or address: mail accepted so
 				teaches that the domain is hosted */

@@ -37,7 +37,11 @@ static void words_choose(const struct decision *d, const struct addr *server, st
 
 	w->before = w->mx = "";
 	w->end[0] = '\0';
-	if (d->reason == REASON_LITERAL) {
+	if (d->reason == REASON_AUTH_REQUIRED) { /* RFC 4954 6 */
+		w->status = "530 5.7.0";
+		w->domain = "";
+		w->middle = "Authentication required";
+	} else if (d->reason == REASON_LITERAL) {
 		w->status = "550 5.1.3";
 		w->domain = "";
 		w->middle = "a recipient without a domain name is not accepted here";
@@ -75,7 +79,8 @@ size_t decision_reply(const struct decision *d, const struct policy *policy, con
 		      const struct addr *server, const char *id, char *out)
 {
 	struct words w = { .domain = domain ? domain : "" };
-	const char *url = d->finding == FINDING_DIRECT && policy->help_url ? policy->help_url : "";
+	bool has_url = d->finding == FINDING_DIRECT && d->reason != REASON_AUTH_REQUIRED;
+	const char *url = has_url && policy->help_url ? policy->help_url : "";
 	size_t fixed, n, names = 0, budget = DECISION_NAME_MAX;
 
 	words_choose(d, server, &w);

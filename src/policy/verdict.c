@@ -45,6 +45,7 @@ static const char *const reasons[REASON_COUNT] = {
 	[REASON_DNS_FAILURE] = "dns-failure",
 	[REASON_PTR_FAILURE] = "ptr-failure",
 	[REASON_LITERAL] = "literal",
+	[REASON_AUTH_REQUIRED] = "auth-required",
 };
 
 static const char *const restraints[RESTRAINT_COUNT] = {

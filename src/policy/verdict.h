@@ -55,6 +55,8 @@ enum reason {
 	REASON_PTR_FAILURE, /* dns: client matches nothing else and its name could not be found out
 			     */
 	REASON_LITERAL,     /* address literal or domainless recipient: 550 5.1.3 */
+	REASON_AUTH_REQUIRED, /* direct: the listener takes mail of users who log in only: 530 5.7.0
+			       */
 	REASON_COUNT,
 };
 

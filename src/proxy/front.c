@@ -22,8 +22,10 @@ struct front {
 	pthread_mutex_t lock;
 	char *host; /* of the banner */
 	size_t host_len;
-	char *keywords; /* the EHLO reply without its first line; NULL: not learned yet */
-	size_t keywords_len;
+	/* the EHLO reply without its first line, in the clear and encrypted; NULL: not learned yet
+	 */
+	char *keywords[2];
+	size_t keywords_len[2];
 };
 
 int front_new(struct front **ret_front)
@@ -43,7 +45,8 @@ void front_free(struct front *f)
 		return;
 	pthread_mutex_destroy(&f->lock);
 	free(f->host);
-	free(f->keywords);
+	free(f->keywords[0]);
+	free(f->keywords[1]);
 	free(f);
 }
 
@@ -91,18 +94,58 @@ void front_learn_banner(struct front *f, struct sv banner)
 		learn(f, &f->host, &f->host_len, host);
 }
 
-void front_learn_ehlo(struct front *f, struct sv ehlo)
+void front_learn_ehlo(struct front *f, bool tls, struct sv ehlo)
 {
 	const char *first = ehlo.n ? memchr(ehlo.p, '\n', ehlo.n) : NULL;
 
 	/* a single line has no keywords to learn */
 	if (first && ehlo.p[3] == '-')
-		learn(f, &f->keywords, &f->keywords_len,
+		learn(f, &f->keywords[tls], &f->keywords_len[tls],
 		      (struct sv) { first + 1, ehlo.n - (size_t)(first + 1 - ehlo.p) });
 }
 
-bool front_wanted(struct front *f, const struct addr *client, int64_t now_ms, struct sv *ret_banner,
-		  struct sv *ret_ehlo)
+static size_t put(char *at, struct sv text)
+{
+	memcpy(at, text.p, text.n);
+	return text.n;
+}
+
+/* The EHLO reply of one kind into at; its length, 0: not learned. */
+static size_t put_ehlo(const struct front *f, bool tls, char *at)
+{
+	size_t n = 0;
+
+	if (!f->keywords[tls])
+		return 0;
+	n += put(at + n, SV("250-"));
+	n += put(at + n, (struct sv) { f->host, f->host_len });
+	n += put(at + n, SV("\r\n"));
+	n += put(at + n, (struct sv) { f->keywords[tls], f->keywords_len[tls] });
+	return n;
+}
+
+static bool make_words(const struct front *f, struct front_words *ret_words)
+{
+	size_t n = 3 * (f->host_len + 16) + f->keywords_len[0] + f->keywords_len[1];
+	char *at = malloc(n);
+	struct front_words w = { .block = at };
+
+	if (!at)
+		return false;
+	w.banner.p = at;
+	at += put(at, SV("220 "));
+	at += put(at, (struct sv) { f->host, f->host_len });
+	at += put(at, SV(" ESMTP\r\n"));
+	w.banner.n = (size_t)(at - w.banner.p);
+	w.ehlo = (struct sv) { at, put_ehlo(f, false, at) };
+	at += w.ehlo.n;
+	w.ehlo_tls = (struct sv) { at, put_ehlo(f, true, at) };
+	*ret_words = w;
+	return true;
+}
+
+bool front_wanted(struct front *f, const struct addr *client, bool tls, int64_t now_ms,
+		  struct front_words *ret_words)
 {
 	uint64_t key = client_key(client);
 	size_t i = key >> 8 & (FRONT_SLOTS - 1);
@@ -112,24 +155,8 @@ bool front_wanted(struct front *f, const struct addr *client, int64_t now_ms, st
 	    atomic_load_explicit(&f->slots[i].until_ms, memory_order_relaxed) < now_ms)
 		return false;
 	pthread_mutex_lock(&f->lock);
-	if (f->host && f->keywords) {
-		size_t banner_len = 4 + f->host_len + 8;
-		size_t hello_len = 4 + f->host_len + 2;
-		char *block = malloc(banner_len + hello_len + f->keywords_len);
-		if (block) {
-			char *at = block;
-			at = mempcpy(at, "220 ", 4);
-			at = mempcpy(at, f->host, f->host_len);
-			at = mempcpy(at, " ESMTP\r\n", 8);
-			at = mempcpy(at, "250-", 4);
-			at = mempcpy(at, f->host, f->host_len);
-			at = mempcpy(at, "\r\n", 2);
-			memcpy(at, f->keywords, f->keywords_len);
-			*ret_banner = (struct sv) { block, banner_len };
-			*ret_ehlo = (struct sv) { block + banner_len, hello_len + f->keywords_len };
-			wanted = true;
-		}
-	}
+	if (f->host && f->keywords[tls])
+		wanted = make_words(f, ret_words);
 	pthread_mutex_unlock(&f->lock);
 	return wanted;
 }

@@ -19,10 +19,15 @@ void front_note(struct front *f, const struct addr *client, bool only_refused, i
 /* What the backend said to a client, CRLF and all: its greeting; its EHLO reply as cut down for
  * clients. */
 void front_learn_banner(struct front *f, struct sv banner);
-void front_learn_ehlo(struct front *f, struct sv ehlo);
-/*
- * true when this client is to be answered from here, with what to say, both with CRLF, malloc'ed as
- * one block (free *ret_banner's p). false: connect as usual.
- */
-bool front_wanted(struct front *f, const struct addr *client, int64_t now_ms, struct sv *ret_banner,
-		  struct sv *ret_ehlo);
+void front_learn_ehlo(struct front *f, bool tls, struct sv ehlo);
+
+/* What to say, with CRLF; views of block, which is malloc'ed. */
+struct front_words {
+	char *block;
+	struct sv banner;
+	struct sv ehlo, ehlo_tls; /* in the clear and encrypted; n == 0: not known */
+};
+/* true when this client, who is or isn't encrypted from the first octet, is to be answered from
+ * here. false: connect as usual. */
+bool front_wanted(struct front *f, const struct addr *client, bool tls, int64_t now_ms,
+		  struct front_words *ret_words);

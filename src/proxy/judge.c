@@ -70,6 +70,7 @@ static void gather(const struct judgement *j, struct decide_facts *f)
 	const struct server *server = s->worker->server;
 	const struct listener_conf *conf = s->listener->conf;
 	int starttls = atomic_load_explicit(&s->listener->starttls, memory_order_relaxed);
+	bool tls_passes = s->dialog.conf.starttls == DIALOG_STARTTLS_PASS;
 	bool here = conf->mode == LISTENER_LISTEN ||
 		    prefix_set_contains(&server->interfaces, &s->server.addr);
 
@@ -77,7 +78,8 @@ static void gather(const struct judgement *j, struct decide_facts *f)
 		.policy = &server->conf->policy,
 		.memory = server->memory,
 		.listener_action = conf->action,
-		.observe_only = !server->conf->tls_hide && starttls != STARTTLS_ABSENT,
+		.observe_only = tls_passes && starttls != STARTTLS_ABSENT,
+		.require_auth = conf->require_auth,
 		.authenticated = s->dialog.authenticated,
 		.server_is_ours = prefix_set_contains(&server->conf->policy.server_addresses,
 						      &s->server.addr),
@@ -305,6 +307,7 @@ static void fill_event(const struct judgement *j, int message_reply, uint64_t oc
 		.reason = d->reason,
 		.reply = j->reply,
 		.message_reply = message_reply,
+		.tls = s->dialog.client_tls,
 		.auth = s->dialog.authenticated,
 		.bytes = octets,
 		.ms = j->ms,
@@ -375,7 +378,7 @@ static bool wait_for_names(struct worker_shared *w, const struct event_rcpt *e)
 
 static void emit(struct worker_shared *w, struct event_rcpt *e)
 {
-	if (e->finding == FINDING_DIRECT && !w->draining) {
+	if (e->finding == FINDING_DIRECT && e->rcpt_domain[0] && !w->draining) {
 		const struct door_names *names = resolver_peek_names(w->port, e->rcpt_domain);
 		if (names)
 			e->door_name = door_names_word(names, &e->server.addr);

@@ -13,6 +13,7 @@
 #include "proxy/interfaces.h"
 #include "proxy/probe.h"
 #include "proxy/state.h"
+#include "proxy/tls.h"
 #include "proxy/worker.h"
 
 #include <errno.h>
@@ -38,6 +39,8 @@ struct main_thread {
 	uv_timer_t watch;
 	uv_work_t probing;
 	bool probing_now;
+	uv_work_t refreshing; /* of certificates */
+	bool refreshing_now;
 	_Atomic bool ending; /* read by the prober's thread */
 	bool doubted;        /* the identity safeguard was told */
 	uint64_t aa_told;
@@ -66,31 +69,38 @@ static int probe_listener(const struct server *server, struct listener *l)
 
 	if (conf->backend_original)
 		return 0; /* many of them: learned from the first session */
-	int r = probe_backend(&conf->backend, may_relay(conf), server->hostname, PROBE_TIMEOUT_MS,
-			      &result);
+	struct probe_conf pc = { .listener = conf,
+				 .tls = l->tls,
+				 .relay = may_relay(conf),
+				 .hostname = server->hostname,
+				 .timeout_ms = PROBE_TIMEOUT_MS };
+	int r = probe_backend(&pc, &result);
 	endpoint_format(&conf->backend, where);
 	if (r < 0) {
+		const char *error =
+			r == -EPROTONOSUPPORT ? "it does not offer us XCLIENT" : strerror(-r);
 		if (!l->probe_failed)
 			log_warning("listener=%s backend=%s error=\"%s\" can't be asked what it "
 				    "offers; trying again",
-				    conf->name, where, strerror(-r));
+				    conf->name, where, error);
 		l->probe_failed = true;
 		return 0;
 	}
 	if (l->probe_failed)
 		log_info("listener=%s backend=%s answers", conf->name, where);
 	atomic_store(&l->starttls, result.starttls ? STARTTLS_OFFERED : STARTTLS_ABSENT);
-	if (result.starttls && !server->conf->tls_hide)
+	if (result.starttls && !server->conf->tls_hide && !server->tls)
 		log_warning("listener=%s backend=%s offers STARTTLS: this listener only observes; "
 			    "tls.hide: true takes STARTTLS away",
 			    conf->name, where);
 	if (!may_relay(conf))
 		return 0;
 	if (result.relay == PROBE_RELAYS) {
-		log_error("%s:%d: listener %s: with source: self and send: none the backend %s "
-			  "would relay for everybody, since it trusts our address; accepted: a "
-			  "backend that refuses recipients elsewhere, or source: client",
-			  server->conf->file, conf->line, conf->name, where);
+		log_error("%s:%d: listener %s: with source: self the backend %s would relay for "
+			  "everybody, since it trusts our address%s; accepted: a backend that "
+			  "refuses recipients elsewhere, or source: client",
+			  server->conf->file, conf->line, conf->name, where,
+			  conf->send == SEND_NONE ? "" : " or everybody's");
 		return EXIT_CONF;
 	}
 	if (result.relay == PROBE_REFUSED)
@@ -116,8 +126,8 @@ static void on_ending(uv_timer_t *timer)
 	for (int i = 0; i < m->n_workers; i++)
 		if (!worker_is_done(m->workers[i]))
 			return;
-	/* the prober's thread uses what is freed next */
-	if (!m->probing_now)
+	/* their threads use what is freed next */
+	if (!m->probing_now && !m->refreshing_now)
 		uv_stop(&m->loop);
 }
 
@@ -186,9 +196,33 @@ static void watch_resolver(struct main_thread *m)
 	m->aa_told = stats.aa;
 }
 
+static void refresh_work(uv_work_t *work)
+{
+	struct main_thread *m = work->data;
+
+	(void)tls_server_refresh(m->server.tls); /* it logs what there is to say */
+}
+
+static void refresh_done(uv_work_t *work, int status)
+{
+	struct main_thread *m = work->data;
+
+	m->refreshing_now = false;
+}
+
+static void watch_certificates(struct main_thread *m)
+{
+	if (!m->server.tls || m->refreshing_now)
+		return;
+	m->refreshing_now =
+		uv_queue_work(&m->loop, &m->refreshing, refresh_work, refresh_done) == 0;
+}
+
 static void on_watch(uv_timer_t *timer)
 {
 	struct main_thread *m = timer->data;
+
+	watch_certificates(m);
 
 	watch_identity(m);
 	watch_resolver(m);
@@ -214,8 +248,24 @@ static int start_listeners(struct server *server)
 		int r = front_new(&l->front);
 		if (r < 0)
 			return r;
+		bool tls = l->conf->upstream_tls == UPSTREAM_ALWAYS ||
+			   (l->conf->upstream_tls == UPSTREAM_MIRROR && server->tls);
+		r = tls ? tls_client_new(l->conf->upstream_ca, &l->tls) : 0;
+		if (r < 0)
+			return r == -EINVAL ? EXIT_CONF : r;
 	}
 	return 0;
+}
+
+/* 0; EXIT_CONF: what was named can't be used, and that was told; -errno. */
+static int start_tls(struct server *server)
+{
+	if (!conf_has_tls(server->conf))
+		return 0;
+	int r = tls_server_new(&server->conf->tls, &server->tls);
+	if (r == -ENOENT)
+		log_error("%s: tls: no certificate can be used", server->conf->file);
+	return r > 0 || r == -ENOENT ? EXIT_CONF : r;
 }
 
 static int keep_domain(void *resolver, const char *domain)
@@ -272,7 +322,8 @@ static int start_shared(struct server *server)
 	if ((r = recall(server)) < 0)
 		return r;
 	if ((r = interfaces_global(&server->interfaces)) < 0 ||
-	    (r = resolver_new(&rc, &server->resolver)) < 0 || (r = start_listeners(server)) < 0)
+	    (r = resolver_new(&rc, &server->resolver)) < 0 || (r = start_tls(server)) != 0 ||
+	    (r = start_listeners(server)) != 0)
 		return r;
 	if (conf->events_json) {
 		r = event_sink_new(conf->events_json, &server->events);
@@ -328,7 +379,8 @@ static int start_main(struct main_thread *m)
 
 	if (r < 0)
 		return r;
-	m->on_term.data = m->on_int.data = m->on_hup.data = m->watch.data = m->probing.data = m;
+	m->on_term.data = m->on_int.data = m->on_hup.data = m->watch.data = m;
+	m->probing.data = m->refreshing.data = m;
 	uv_signal_init(&m->loop, &m->on_term);
 	uv_signal_init(&m->loop, &m->on_int);
 	uv_signal_init(&m->loop, &m->on_hup);
@@ -370,9 +422,12 @@ static void stop_shared(struct server *server)
 		event_sink_free(server->events);
 	if (server->memory)
 		memory_free(server->memory);
-	for (size_t i = 0; server->listeners && i < server->conf->n_listeners; i++)
+	for (size_t i = 0; server->listeners && i < server->conf->n_listeners; i++) {
 		front_free(server->listeners[i].front);
+		tls_client_free(server->listeners[i].tls);
+	}
 	free(server->listeners);
+	tls_server_free(server->tls);
 	prefix_set_deinit(&server->interfaces);
 }
 

@@ -9,7 +9,7 @@
  * Longer than most files here: a session that talks, one that is copied and one that ends share the
  * same two connections and most of their state, and each step may turn one into another.
  */
-#include "proxy/session.h"
+#include "proxy/session_private.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -22,12 +22,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define IN_MAX   (WORKER_SCRATCH + 64 * 1024)
 #define IN_PAUSE (16 * 1024)
 #define COMMANDS_MAX                                                                               \
 	(16 * 1024) /* read at once: each octet of commands may make nine of replies               \
 		     */
-#define OUT_MAX       (1024 * 1024)
 #define OUT_PAUSE     (128 * 1024)
 #define REPLIES_PAUSE (16 * 1024)
 #define LINGER_MS     5000
@@ -41,11 +39,10 @@ static const int64_t time_limit_ms[DIALOG_WAIT_COUNT] = {
 	[DIALOG_WAIT_VERDICT] = 5 * 60 * 1000,        /* the resolver answers long before */
 	[DIALOG_WAIT_BACKEND] = 5 * 60 * 1000,        /* 4.5.3.2.1 to .3 */
 	[DIALOG_WAIT_BACKEND_FINAL] = 10 * 60 * 1000, /* 4.5.3.2.6 */
+	[DIALOG_WAIT_HANDSHAKE] = SESSION_HANDSHAKE_MS,
 };
 
 #define RELAY_LIMIT_MS (60 * 60 * 1000) /* both sides have limits of their own */
-
-static void session_settle(struct session *s);
 
 /* ---- ends ---- */
 
@@ -81,13 +78,16 @@ static void end_dialog(struct session *s)
 	if (!s->dialog_open)
 		return;
 	s->dialog_open = false;
+	if (s->naming)
+		resolver_cancel(&s->name_query);
+	s->naming = false;
 	dialog_deinit(&s->dialog);
 	if (s->refused > 0 || s->accepted > 0 || s->misled)
 		front_note(s->listener->front, &s->peer.addr, s->accepted == 0 && !s->misled,
 			   clock_mono_ms());
 }
 
-static void session_end(struct session *s)
+void session_end(struct session *s)
 {
 	if (s->dead)
 		return;
@@ -96,7 +96,9 @@ static void session_end(struct session *s)
 	close_backend(s);
 	buf_deinit(&s->client_in);
 	free(s->front);
+	free(s->xclient);
 	s->front = NULL;
+	s->xclient = NULL;
 	if (s->client.open)
 		conn_close(&s->client, client_closed);
 }
@@ -128,7 +130,7 @@ static void session_finish(struct session *s)
 		return;
 	}
 	if (r == 0)
-		shutdown(s->client.fd, SHUT_WR);
+		conn_shutdown_write(&s->client);
 	conn_arm(&s->client);
 }
 
@@ -142,7 +144,7 @@ static void finishing_ready(struct session *s, int ready)
 			return;
 		}
 		if (r == 0)
-			shutdown(s->client.fd, SHUT_WR);
+			conn_shutdown_write(&s->client);
 	}
 	if (ready & CONN_READABLE && s->client.reading) {
 		ssize_t n = conn_read(&s->client, s->worker->scratch, WORKER_SCRATCH);
@@ -162,8 +164,10 @@ static void enter_tarpit(struct session *s)
 {
 	struct sv words = s->dialog.tarpit;
 
-	if (conn_flush(&s->client) != 0 || tarpit_add(s->worker->tarpit, s->client.fd, words) < 0) {
-		/* no place there, or the client is not reading: the same words, at once */
+	if (s->client.tls || conn_flush(&s->client) != 0 ||
+	    tarpit_add(s->worker->tarpit, s->client.fd, words) < 0) {
+		/* it is encrypted, there is no place, or it is not reading: the same words, at once
+		 */
 		(void)conn_send(&s->client, words);
 		s->dialog.linger = true;
 		session_finish(s);
@@ -175,8 +179,6 @@ static void enter_tarpit(struct session *s)
 
 /* ---- the backend ---- */
 
-static void backend_ready(struct conn *c, int ready);
-
 /* A relayed client has no dialog that would tell it. */
 static void relay_failed(struct session *s)
 {
@@ -185,57 +187,29 @@ static void relay_failed(struct session *s)
 			 "421 4.3.0 %s: the mail server can't be reached; try again later (%s)\r\n",
 			 s->worker->server->hostname, s->id);
 
-	(void)conn_send(&s->client, (struct sv) { text, (size_t)n });
+	/* where TLS is between the client and the backend there is no way to say it */
+	if (s->listener->conf->tls != TLS_IMPLICIT || s->client.tls)
+		(void)conn_send(&s->client, (struct sv) { text, (size_t)n });
 	s->relay = false;
 	s->dialog.linger = true;
 	session_finish(s);
 }
 
-static void connect_failed(struct session *s, int error)
+void session_connect_failed(struct session *s, const char *error)
 {
 	char where[ADDR_STRLEN + 8];
-	const struct listener_conf *conf = s->listener->conf;
 
 	log_warning("id=%s backend=%s error=\"%s\" connect failed", s->id,
-		    endpoint_format(conf->backend_original ? &s->server : &conf->backend, where),
-		    strerror(-error));
+		    endpoint_format(session_backend(s), where), error);
 	if (s->dialog_open)
 		dialog_backend_failed(&s->dialog, "can't be reached");
 	else if (s->relay)
 		relay_failed(s);
 }
 
-static int connect_backend(struct session *s)
-{
-	const struct listener_conf *conf = s->listener->conf;
-	const struct endpoint *to = conf->backend_original ? &s->server : &conf->backend;
-	int fd;
-
-	int r = upstream_connect(to, conf->source, conf->mode == LISTENER_TPROXY, &s->peer, &fd);
-	if (r == 0)
-		r = conn_open(&s->backend, &s->worker->loop, fd, OUT_MAX, backend_ready, s);
-	if (r < 0) {
-		connect_failed(s, r);
-		return r;
-	}
-	s->handles++;
-	s->backend.connecting = true;
-	s->backend.reading = true;
-	conn_arm(&s->backend);
-	return 0;
-}
-
-static void ops_connect(struct dialog *d)
-{
-	struct session *s = d->user;
-
-	/* on failure the dialog is closing; session_settle() sees to the rest */
-	(void)connect_backend(s);
-}
-
 /* ---- bytes ---- */
 
-static int ops_send(struct dialog *d, enum dialog_side to, struct sv bytes)
+int session_send(struct dialog *d, enum dialog_side to, struct sv bytes)
 {
 	struct session *s = d->user;
 	struct conn *c = to == DIALOG_CLIENT ? &s->client : &s->backend;
@@ -251,62 +225,6 @@ static int ops_send(struct dialog *d, enum dialog_side to, struct sv bytes)
 	s->backend_deaf = true;
 	return 0;
 }
-
-/* One of several backends that offers STARTTLS is enough for all to be only observed. */
-static void note_starttls(struct session *s, int seen)
-{
-	struct listener *l = s->listener;
-	int was = atomic_load_explicit(&l->starttls, memory_order_relaxed);
-
-	if (was == seen || (was == STARTTLS_OFFERED && l->conf->backend_original))
-		return;
-	was = atomic_exchange_explicit(&l->starttls, seen, memory_order_relaxed);
-	if (seen == STARTTLS_OFFERED && was != seen && !s->worker->server->conf->tls_hide)
-		log_warning("id=%s listener=%s a backend offers STARTTLS: this listener only "
-			    "observes; tls.hide: true takes STARTTLS away",
-			    s->id, l->conf->name);
-}
-
-/* The first line has the host's name, and often the client's. */
-static struct sv keywords(struct sv ehlo)
-{
-	const char *end = memchr(ehlo.p, '\n', ehlo.n);
-	size_t first = end ? (size_t)(end + 1 - ehlo.p) : ehlo.n;
-
-	return (struct sv) { ehlo.p + first, ehlo.n - first };
-}
-
-static bool same_offer(struct sv a, struct sv b)
-{
-	return sv_eq(keywords(a), keywords(b));
-}
-
-static void ops_heard(struct dialog *d, bool ehlo, struct sv reply)
-{
-	struct session *s = d->user;
-
-	if (!ehlo) {
-		front_learn_banner(s->listener->front, reply);
-		return;
-	}
-	front_learn_ehlo(s->listener->front, reply);
-	note_starttls(s, d->backend_starttls ? STARTTLS_OFFERED : STARTTLS_ABSENT);
-	if (!s->front || same_offer(d->conf.front_ehlo, reply))
-		return;
-	/* it may have relied on what is not offered: to be told 5xx for that would be our doing.
-	 * Next time the backend greets it */
-	s->misled = true;
-	dialog_backend_failed(d, "has changed what it offers");
-}
-
-static const struct dialog_ops dialog_ops = {
-	.send = ops_send,
-	.rcpt = judge_rcpt,
-	.rcpt_reply = judge_rcpt_reply,
-	.rcpt_end = judge_rcpt_end,
-	.connect = ops_connect,
-	.heard = ops_heard,
-};
 
 /* What came in last stands in the scratch buffer behind what was left before. */
 static ssize_t read_behind(struct session *s, struct conn *c, struct buf *left, size_t max,
@@ -354,6 +272,18 @@ static void relay_bytes(struct session *s, enum dialog_side from, struct sv byte
 		session_end(s);
 }
 
+/* A PROXY header of a client that has none to give, trusted or not: it wants to be taken for
+ * another. */
+static bool is_lure(struct session *s, struct sv in)
+{
+	if (s->lure.outcome != PROXY_LURE_MAYBE || proxy_lure_feed(&s->lure, in) != PROXY_LURE_YES)
+		return false;
+	log_warning("id=%s client=%s begins with a PROXY header that is not for it to send "
+		    "(accept_proxy): closed",
+		    s->id, s->peer_text);
+	return true;
+}
+
 /* true: full, come again. */
 static bool read_side(struct session *s, enum dialog_side from)
 {
@@ -362,6 +292,7 @@ static bool read_side(struct session *s, enum dialog_side from)
 	bool commands = from == DIALOG_CLIENT && s->dialog_open &&
 			dialog_waits_for(&s->dialog) != DIALOG_WAIT_DATA;
 	struct sv in;
+	size_t old = buf_len(left);
 	ssize_t n = read_behind(s, c, left, commands ? COMMANDS_MAX : WORKER_SCRATCH, &in);
 
 	if (n == -EAGAIN)
@@ -376,6 +307,10 @@ static bool read_side(struct session *s, enum dialog_side from)
 		}
 		if (s->dialog_open)
 			dialog_eof(&s->dialog, from);
+		return false;
+	}
+	if (from == DIALOG_CLIENT && is_lure(s, (struct sv) { in.p + old, in.n - old })) {
+		session_end(s);
 		return false;
 	}
 	if (s->relay) {
@@ -429,9 +364,9 @@ static void settle_relay(struct session *s)
 		return;
 	}
 	if (client_done)
-		shutdown(s->backend.fd, SHUT_WR);
+		conn_shutdown_write(&s->backend);
 	if (backend_done)
-		shutdown(s->client.fd, SHUT_WR);
+		conn_shutdown_write(&s->client);
 	s->client.reading =
 		!s->client_eof && !s->backend_deaf && buf_len(&s->backend.out) < OUT_PAUSE;
 	s->backend.reading = !s->backend_eof && buf_len(&s->client.out) < OUT_PAUSE;
@@ -458,14 +393,17 @@ static void hear_out_backend(struct session *s)
  * again. */
 static bool settle_talk(struct session *s)
 {
+	session_handshakes_begun(s);
 	bool heard = buf_len(&s->client.out) < REPLIES_PAUSE || conn_flush(&s->client) <= 0 ||
 		     buf_len(&s->client.out) < REPLIES_PAUSE;
 
 	/* what was left may be readable now, or the end of it */
-	if (heard && (buf_len(&s->client_in) > 0 || s->client_eof)) {
+	if (heard && !(s->securing & 1 << DIALOG_CLIENT) &&
+	    (buf_len(&s->client_in) > 0 || s->client_eof)) {
 		struct sv in = buf_view(&s->client_in);
 		size_t used = dialog_feed(&s->dialog, DIALOG_CLIENT, in);
 		buf_consume(&s->client_in, used);
+		session_handshakes_begun(s);
 	}
 	if (s->backend.open && !s->dialog.backend_done &&
 	    (s->backend_deaf || conn_flush(&s->backend) < 0))
@@ -475,7 +413,7 @@ static bool settle_talk(struct session *s)
 	return heard;
 }
 
-static void session_settle(struct session *s)
+void session_settle(struct session *s)
 {
 	if (s->dead || s->settling)
 		return;
@@ -519,10 +457,18 @@ void session_go_on(struct session *s)
 	session_settle(s);
 }
 
-static void client_ready(struct conn *c, int ready)
+void session_client_ready(struct conn *c, int ready)
 {
 	struct session *s = c->user;
 
+	if (s->phase != SESSION_TALKS) {
+		session_opening_ready(s, ready);
+		return;
+	}
+	if (session_handshake_ended(s, DIALOG_CLIENT, ready)) {
+		session_settle(s);
+		return;
+	}
 	if (!s->dialog_open && !s->relay) {
 		finishing_ready(s, ready);
 		return;
@@ -540,18 +486,23 @@ static void client_ready(struct conn *c, int ready)
 	session_settle(s);
 }
 
-static void backend_ready(struct conn *c, int ready)
+void session_backend_ready(struct conn *c, int ready)
 {
 	struct session *s = c->user;
 
 	if (c->connecting) {
 		int r = upstream_result(c->fd);
 		c->connecting = false;
-		if (r < 0) {
-			connect_failed(s, r);
+		if (r < 0)
+			session_connect_failed(s, strerror(-r));
+		if (r < 0 || session_secure_connected(s)) {
 			session_settle(s);
 			return;
 		}
+	}
+	if (session_handshake_ended(s, DIALOG_BACKEND, ready)) {
+		session_settle(s);
+		return;
 	}
 	if (ready & CONN_READABLE && c->reading)
 		for (int i = 0; i < READS_AT_ONCE && (s->relay || is_talking(s)) && c->open &&
@@ -583,85 +534,10 @@ void session_check_time(struct session *s, int64_t now_ms)
 
 void session_drain(struct session *s)
 {
+	if (s->phase != SESSION_TALKS)
+		session_end(s);
 	if (s->dead || !s->dialog_open)
 		return;
 	dialog_drain(&s->dialog);
-	session_settle(s);
-}
-
-/* ---- start ---- */
-
-/* 60 bits in RFC 4648 base32, lower-case: unique among the sessions of this host, in the order of
- * time. */
-static void make_id(struct worker_shared *w, char *out)
-{
-	static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
-	uint64_t v = (uint64_t)clock_wall_ms() << 19 | (uint64_t)(w->number & 63) << 13 |
-		     (w->next_id++ & 8191);
-
-	for (int i = SESSION_ID_LEN - 1; i >= 0; i--, v >>= 5)
-		out[i] = digits[v & 31];
-	out[SESSION_ID_LEN] = '\0';
-}
-
-static int start_dialog(struct session *s)
-{
-	const struct listener_conf *conf = s->listener->conf;
-	struct server *server = s->worker->server;
-	struct dialog_conf dc = {
-		.ops = &dialog_ops,
-		.starttls = server->conf->tls_hide ? DIALOG_STARTTLS_HIDE : DIALOG_STARTTLS_PASS,
-		.bare = conf->bare_newline,
-		.relay_authenticated = conf->source == SOURCE_CLIENT,
-		.hostname = server->hostname,
-		.id = s->id,
-		.client = s->peer_text,
-	};
-
-	if (!s->trusted && front_wanted(s->listener->front, &s->peer.addr, clock_mono_ms(),
-					&dc.front_banner, &dc.front_ehlo))
-		s->front = (char *)dc.front_banner.p;
-	int r = dialog_init(&s->dialog, &dc, s);
-	if (r < 0)
-		return r;
-	s->dialog_open = true;
-	if (!s->front)
-		(void)connect_backend(s);
-	return 0;
-}
-
-void session_start(struct worker_shared *w, struct listener *listener, int fd,
-		   const struct endpoint *peer, const struct endpoint *server)
-{
-	struct session *s = calloc(1, sizeof(*s));
-
-	if (!s || conn_open(&s->client, &w->loop, fd, OUT_MAX, client_ready, s) < 0) {
-		if (!s)
-			close(fd);
-		free(s);
-		return;
-	}
-	s->handles = 1;
-	s->worker = w;
-	s->listener = listener;
-	s->peer = *peer;
-	s->server = *server;
-	s->backend.fd = -1;
-	buf_init(&s->client_in, IN_MAX);
-	buf_init(&s->backend_in, IN_MAX);
-	worker_session_begun(w, s);
-	make_id(w, s->id);
-	addr_format(&peer->addr, s->peer_text);
-	s->trusted = prefix_set_contains(&w->server->conf->policy.trusted, &peer->addr);
-	s->client.reading = true;
-
-	/* nothing that a trusted client says can change a verdict; but where the backend trusts our
-	 * address, it is parsed on, for what the backend does is done in our name */
-	if (s->trusted && listener->conf->source == SOURCE_CLIENT) {
-		s->relay = true;
-		(void)connect_backend(s);
-	} else if (start_dialog(s) < 0) {
-		session_end(s);
-	}
 	session_settle(s);
 }

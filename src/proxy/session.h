@@ -5,10 +5,18 @@
  */
 #pragma once
 
+#include "proxy/proxy_header.h"
 #include "proxy/worker.h"
 #include "smtp/dialog.h"
 
 #define SESSION_ID_LEN 12
+
+/* Of the client's connection. */
+enum session_phase {
+	SESSION_HEADER,    /* a PROXY header is awaited: who the client is isn't known yet */
+	SESSION_HANDSHAKE, /* encrypted from the first octet: that is awaited */
+	SESSION_TALKS,
+};
 
 struct session {
 	struct session *next, *prev; /* the worker's list */
@@ -17,10 +25,18 @@ struct session {
 	struct conn client, backend;
 	struct buf client_in, backend_in; /* read, not taken by the dialog yet */
 	struct dialog dialog;
-	struct endpoint peer;   /* the client */
-	struct endpoint server; /* the original destination */
+	struct endpoint peer;        /* the client */
+	struct endpoint server;      /* where it went; behind a load balancer, what that one says */
+	struct endpoint destination; /* of its connection to us, before it was steered here */
 	int64_t deadline_ms;
 	uint32_t refused, accepted; /* recipients refused by us; messages accepted */
+	enum session_phase phase;
+	uint8_t securing;      /* bits by enum dialog_side: in a handshake */
+	uint8_t secure_failed; /* the same: it could not even begin */
+	struct proxy_lure lure;
+	struct dialog_xclient *xclient; /* NULL: not sent */
+	struct resolver_query name_query;
+	bool naming; /* name_query is open */
 	bool trusted;
 	bool relay; /* bytes are copied; the dialog has nothing to say any more */
 	bool client_eof, backend_eof;

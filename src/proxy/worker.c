@@ -100,9 +100,11 @@ static void accept_pause(struct door_socket *d)
 		  d->listener->conf->name, strerror(errno));
 }
 
-static void say_and_close(int fd, const char *text)
+/* text is in the clear: not to a client that expects a handshake. */
+static void say_and_close(const struct listener *l, int fd, const char *text)
 {
-	(void)!send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (l->conf->tls == TLS_STARTTLS)
+		(void)!send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
 	close(fd);
 }
 
@@ -122,17 +124,20 @@ static bool is_local(const struct addr *addr)
 }
 
 /*
- * A connection whose destination is none of ours would make us an open proxy, and one that asked
- * for our own port, which a wildcard listener on the mail server's host takes, would come back to
- * us for ever.
+ * A connection whose destination is none of ours would make us an open proxy, and one to another
+ * port than the listener's would get what is meant for other clients (a listener without
+ * require_auth, say). One that asked for our own port, which a wildcard listener on the mail
+ * server's host takes, would come back to us for ever.
  */
 static bool destination_is_ours(const struct door_socket *d, const struct endpoint *server)
 {
+	const struct listener_conf *l = d->listener->conf;
 	const struct policy *policy = &d->worker->shared.server->conf->policy;
 
-	if (d->listener->conf->mode == LISTENER_LISTEN)
+	if (l->mode == LISTENER_LISTEN)
 		return true;
-	return prefix_set_contains(&policy->server_addresses, &server->addr) &&
+	return server->port == l->port &&
+	       prefix_set_contains(&policy->server_addresses, &server->addr) &&
 	       (server->port != d->port || !is_local(&server->addr));
 }
 
@@ -161,7 +166,7 @@ static bool accept_one(struct door_socket *d)
 		return true;
 	}
 	if (atomic_load_explicit(&d->listener->closed, memory_order_relaxed)) {
-		say_and_close(fd,
+		say_and_close(d->listener, fd,
 			      "421 4.3.0 The mail server can't be reached; try again later\r\n");
 		return true;
 	}

@@ -18,6 +18,8 @@
 
 struct session;
 struct named_event;
+struct tls_client;
+struct tls_server;
 
 enum starttls_seen { STARTTLS_UNKNOWN, STARTTLS_OFFERED, STARTTLS_ABSENT };
 
@@ -25,9 +27,10 @@ enum starttls_seen { STARTTLS_UNKNOWN, STARTTLS_OFFERED, STARTTLS_ABSENT };
 struct listener {
 	const struct listener_conf *conf;
 	struct front *front;
-	_Atomic int starttls; /* enum starttls_seen: what the backend offers */
-	_Atomic bool closed;  /* must not serve yet: the open-relay probe is undecided */
-	bool probe_failed;    /* told the operator; the prober's alone */
+	struct tls_client *tls; /* towards the backend */
+	_Atomic int starttls;   /* enum starttls_seen: what the backend offers */
+	_Atomic bool closed;    /* must not serve yet: the open-relay probe is undecided */
+	bool probe_failed;      /* told the operator; the prober's alone */
 };
 
 /* What all threads share; filled by server.c before the workers start. */
@@ -35,6 +38,7 @@ struct server {
 	const struct conf *conf;
 	struct resolver *resolver;
 	struct memory *memory;
+	struct tls_server *tls; /* NULL: no certificates */
 	struct event_sink *events;
 	struct listener *listeners; /* conf->n_listeners */
 	struct prefix_set interfaces;

@@ -1,8 +1,8 @@
 /*
  * The least that a transparent proxy does, as the daemon does it: to try the kernel's rules without
  * the daemon. Listens on 127.0.0.1 and ::1 at the port given; for each connection tells the client
- * "via ADDRESS" (the original destination), connects there from the client's address and copies
- * bytes both ways.
+ * "via ADDRESS PORT" (the original destination, and the port given), connects there from the
+ * client's address and copies bytes both ways.
  */
 #include "base/addr.h"
 #include "base/marks.h"
@@ -93,7 +93,7 @@ static bool copy(int from, int to)
 	return true;
 }
 
-static void serve(int client)
+static void serve(int client, const char *port)
 {
 	struct sockaddr_storage from, to;
 	socklen_t n = sizeof(from), m = sizeof(to);
@@ -104,7 +104,7 @@ static void serve(int client)
 	    getsockname(client, (struct sockaddr *)&to, &m) < 0 ||
 	    endpoint_from_sockaddr((struct sockaddr *)&to, &original) < 0)
 		die("names of the connection");
-	dprintf(client, "via %s\n", endpoint_format(&original, text));
+	dprintf(client, "via %s %s\n", endpoint_format(&original, text), port);
 
 	int upstream = connect_upstream(from.ss_family, &from, &to, n);
 	struct pollfd p[2] = { { .fd = client, .events = POLLIN },
@@ -139,7 +139,7 @@ int main(int argc, char **argv)
 				prctl(PR_SET_PDEATHSIG, SIGKILL);
 				close(p[0].fd);
 				close(p[1].fd);
-				serve(client);
+				serve(client, argv[1]);
 				exit(0);
 			}
 			close(client);

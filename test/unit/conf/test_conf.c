@@ -9,6 +9,8 @@
 #include <errno.h>
 
 #define ONE "listeners: [{}]\n" /* the least that is a configuration */
+/* What listeners for users need. */
+#define TLS_ON "server_addresses: [203.0.113.25]\ntls: {certificates: [{cert: a.pem}]}\n"
 
 static int load(const char *text, struct conf **ret_conf, char **ret_said)
 {
@@ -92,6 +94,7 @@ static void test_defaults(void **state)
 	assert_int_equal(l->source, SOURCE_CLIENT);
 	assert_true(l->backend_original);
 	expect_endpoint(&l->bind[0], "127.0.0.1:2525");
+	assert_int_equal(l->port, 25);
 	conf_free(c);
 }
 
@@ -104,13 +107,18 @@ static void test_everything(void **state)
 		"    bind: [\"192.0.2.1:25\", \"[2001:db8::1]:25\"]\n"
 		"    backend: \"[::1]:2526\"\n"
 		"    source: client\n"
-		"    accept_proxy: []\n"
+		"    accept_proxy: [10.0.0.0/8, \"2001:db8:1::/48\"]\n"
 		"    fail: closed\n"
-		"    upstream_tls: off\n"
+		"    tls: implicit\n"
+		"    require_auth: true\n"
+		"    upstream_tls: always\n"
+		"    upstream_verify: mail.isp.example\n"
+		"    upstream_ca: /etc/isp/ca.pem\n"
 		"    bare_newline: reject\n"
-		"    send: none\n"
+		"    send: proxy-v2\n"
 		"    action: defer\n"
-		"  - {name: gate, mode: tproxy, bind: [\"127.0.0.1:2525\"], backend: original}\n"
+		"  - {name: gate, mode: tproxy, bind: [\"127.0.0.1:2525\"], port: 587, "
+		"backend: original}\n"
 		"server_addresses: [203.0.113.25, \"2001:db8:25::/48\"]\n"
 		"trusted: [10.0.0.0/8]\n"
 		"resolver: {servers: [\"127.0.0.1:53\", \"[::1]:5353\"], timeout_ms: 500, confirm: "
@@ -132,7 +140,8 @@ static void test_everything(void **state)
 		"  - {name: b\xc3\xbc"
 		"cher.example}\n"
 		"hosted: [/etc/localdomains, /etc/more]\n"
-		"tls: {hide: true}\n"
+		"tls: {hide: true, directory: \"/x/*.pem\", certificates: [{cert: a.pem, key: "
+		"a.key}, {cert: b.pem}]}\n"
 		"events: {json: /var/log/events.jsonl}\n"
 		"state: /var/lib/state.db\n"
 		"workers: 4\n");
@@ -144,9 +153,27 @@ static void test_everything(void **state)
 	assert_int_equal(c->listeners[0].source, SOURCE_CLIENT);
 	assert_int_equal(c->listeners[0].fail, FAIL_CLOSED);
 	assert_int_equal(c->listeners[0].bare_newline, BODY_REJECT);
+	const struct listener_conf *l = &c->listeners[0];
+	assert_int_equal(l->tls, TLS_IMPLICIT);
+	assert_true(l->require_auth);
+	assert_int_equal(l->upstream_tls, UPSTREAM_ALWAYS);
+	assert_string_equal(l->upstream_verify, "mail.isp.example");
+	assert_string_equal(l->upstream_ca, "/etc/isp/ca.pem");
+	assert_int_equal(l->accept_proxy.n, 2);
+	assert_int_equal(l->send, SEND_PROXY_V2);
+	assert_false(listener_backend_is_tls(l)); /* port 2526 */
+	assert_int_equal(c->listeners[1].send, SEND_NONE);
+	assert_int_equal(c->listeners[1].upstream_tls, UPSTREAM_MIRROR);
+	assert_null(c->listeners[1].upstream_verify);
+	assert_true(conf_has_tls(c));
+	assert_int_equal(c->tls.n_certificates, 2);
+	assert_string_equal(c->tls.certificates[0].key, "a.key");
+	assert_null(c->tls.certificates[1].key);
+	assert_string_equal(c->tls.directory, "/x/*.pem");
 	assert_int_equal(c->listeners[0].action, ACTION_DEFER);
 	assert_true(c->listeners[1].backend_original);
-	assert_int_equal(c->listeners[1].line, 13);
+	assert_int_equal(c->listeners[1].port, 587);
+	assert_int_equal(c->listeners[1].line, 17);
 	assert_true(p->server_addresses_given);
 	assert_true(has(&p->server_addresses, "2001:db8:25:9::1"));
 	assert_true(has(&p->trusted, "10.9.9.9"));
@@ -260,9 +287,21 @@ static const struct {
 	{ ONE "resolver: {timeout_ms: 0}", "f:2:24: resolver.timeout_ms: '0' can't be" },
 	{ ONE "resolver: {confirm: yes}", "f:2:21: resolver.confirm: 'yes' is not known; accepted: "
 					  "authoritative, off" },
-	{ ONE "tls: {certificates: [{cert: a, key: b}]}",
-	  "f:2:7: tls.certificates: not supported by this version; accepted: tls.hide" },
-	{ ONE "tls: {directory: /x}", "f:2:7: tls.directory: not supported by this version" },
+	{ ONE "tls: {certificates: a}", "f:2:21: tls.certificates: a value stands here; accepted: "
+					"a list of {cert: FILE, key: FILE}" },
+	{ ONE "tls: {certificates: [{key: b}]}", "f:2:22: tls.certificates: cert is missing" },
+	{ ONE "tls: {certificates: [{cert: a, pem: b}]}", "f:2:32: tls.certificates.pem: " },
+	{ ONE "tls: {directory: \"\"}", "f:2:18: tls.directory: this names no files" },
+	{ "listeners: [{tls: implicit}]",
+	  "f:1:1: listener smtp: tls: implicit needs certificates; accepted: with tls.certif" },
+	{ "listeners: [{require_auth: true}]",
+	  "f:1:1: listener smtp: require_auth can't hold while the backend's STARTTLS passes" },
+	{ "listeners: [{upstream_tls: off, upstream_verify: mail.example.org}]",
+	  "f:1:1: listener smtp: upstream_verify has nothing to verify" },
+	{ "listeners: [{upstream_verify: on}]",
+	  "f:1:31: listeners.upstream_verify: 'on' is no such name; accepted: off, or the name" },
+	{ "listeners: [{tls: yes}]",
+	  "f:1:19: listeners.tls: 'yes' is not known; accepted: starttls" },
 	{ ONE "tls: {hide: yes}", "f:2:13: tls.hide: 'yes' can't be; accepted: true, false" },
 	{ ONE "events: {database: x}",
 	  "f:2:10: events.database: not supported by this version; accepted: events.json" },
@@ -292,13 +331,19 @@ static const struct {
 	{ "listeners: [{bind: \"127.0.0.1:25\"}]", "f:1:20: listeners.bind: a value stands here; "
 						   "accepted: a list of ADDRESS:PORT" },
 	{ "listeners: [{bind: []}]", "f:1:20: listeners.bind: an empty list" },
-	{ "listeners: [{accept_proxy: [10.0.0.0/8]}]",
-	  "f:1:29: listeners.accept_proxy: not supported by this version; accepted: an empty" },
-	{ "listeners: [{send: xclient}]",
-	  "f:1:20: listeners.send: xclient is not supported by this version; accepted: none" },
-	{ "listeners: [{upstream_tls: always}]",
-	  "f:1:28: listeners.upstream_tls: always is not supported by this version; accepted: "
-	  "mirror, off" },
+	{ "listeners: [{port: 587}]",
+	  "f:1:20: listeners.port: with mode: listen the port is that of bind; accepted: only "
+	  "with mode: tproxy" },
+	{ "listeners: [{mode: listen, bind: [\"127.0.0.1:2587\"], port: 25}]",
+	  "f:1:60: listeners.port: with mode: listen" },
+	{ "listeners: [{mode: tproxy, port: 0}]",
+	  "f:1:34: listeners.port: '0' can't be; accepted: a number from 1 to 65535" },
+	{ "listeners: [{mode: tproxy, port: 65536}]", "f:1:34: listeners.port: '65536' can't be" },
+	{ "listeners: [{mode: tproxy, port: smtp}]", "f:1:34: listeners.port: 'smtp' can't be" },
+	{ "listeners: [{accept_proxy: [10.0.0.0/33]}]",
+	  "f:1:29: listeners.accept_proxy: '10.0.0.0/33' is no address" },
+	{ "listeners: [{send: proxy}]", "f:1:20: listeners.send: 'proxy' is not known; accepted: "
+					"none, proxy-v1, proxy-v2, xclient" },
 	{ "listeners: [{mode: gateway}]", "f:1:20: listeners.mode: 'gateway' is not known" },
 	{ "listeners: [{action: scan}]", "f:1:22: listeners.action: scan is not supported" },
 	/* scanners and domains */
@@ -363,7 +408,13 @@ static void test_warnings(void **state)
 		  "f:2:1: warning: http: this version does nothing with it\n" },
 		{ ONE "control: /run/x.sock",
 		  "f:2:1: warning: control: this version does nothing with it\n" },
-		{ "listeners: [{upstream_tls: off}]", "f:1:28: warning: listeners.upstream_tls: " },
+		{ TLS_ON "listeners: [{mode: tproxy, port: 465}]",
+		  "f:3:34: warning: listeners.port: clients of port 465 speak TLS from the first "
+		  "octet; " },
+		{ TLS_ON "listeners: [{mode: tproxy, tls: implicit}]",
+		  "f:3:33: warning: listeners.tls: clients of port 25 begin in the clear; " },
+		{ TLS_ON "listeners: [{mode: tproxy, tls: implicit, port: 465}]", "" },
+		{ TLS_ON "listeners: [{mode: tproxy, port: 587, require_auth: true}]", "" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -371,7 +422,8 @@ static void test_warnings(void **state)
 		char *said;
 		int r = load(rows[i].text, &c, &said);
 
-		if (r != 0 || strncmp(said, rows[i].says, strlen(rows[i].says)) != 0)
+		if (r != 0 || strncmp(said, rows[i].says, strlen(rows[i].says)) != 0 ||
+		    !said[0] != !rows[i].says[0])
 			fail_msg("row %zu: %d %s", i, r, said);
 		free(said);
 		conf_free(c);

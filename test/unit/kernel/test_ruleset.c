@@ -11,12 +11,13 @@
 #include <cmocka.h>
 
 #define BIND_MAX   3
-#define LISTEN_MAX 2
+#define LISTEN_MAX 3
 
 struct listener_case {
 	enum listener_mode mode;
 	enum listener_fail fail;
 	const char *bind[BIND_MAX];
+	int port; /* 0: 25 */
 };
 
 struct ruleset_case {
@@ -56,7 +57,7 @@ static const struct ruleset_case cases[] = {
 	  { { LISTENER_TPROXY, FAIL_OPEN, { "127.0.0.1:2525" } } },
 	  { "203.0.113.25", "2001:db8::25" },
 	  0,
-	  "has IPv6 addresses, but no tproxy listener binds one",
+	  "has IPv6 addresses, but no tproxy listener for port 25 binds one",
 	  { "tproxy ip to" },
 	  { "tproxy ip6", "servers6" } },
 	{ "prefixes, neighbours and what overlaps",
@@ -82,7 +83,7 @@ static const struct ruleset_case cases[] = {
 	    "reset\n",
 	    "tcp dport @alive ip daddr @servers ip saddr != @scanners ip saddr != @servers ct mark "
 	    "set" },
-	  { "tcp dport 25 ip daddr" } },
+	  { "tcp dport 25 ip daddr @servers ip saddr" } },
 	{ "other listeners don't count",
 	  { { LISTENER_LISTEN, FAIL_CLOSED, { "0.0.0.0:2525" } },
 	    { LISTENER_TPROXY, FAIL_OPEN, { "127.0.0.1:2526" } } },
@@ -91,6 +92,45 @@ static const struct ruleset_case cases[] = {
 	  NULL,
 	  { "tproxy ip to 127.0.0.1:2526 " },
 	  { "reject" } },
+	{ "three ports, one of them fails closed",
+	  { { LISTENER_TPROXY, FAIL_OPEN, { "127.0.0.1:2525", "[::1]:2525" } },
+	    { LISTENER_TPROXY, FAIL_CLOSED, { "127.0.0.1:2465", "[::1]:2465" }, 465 },
+	    { LISTENER_TPROXY, FAIL_OPEN, { "127.0.0.1:2587", "[::1]:2587" }, 587 } },
+	  { "203.0.113.25", "2001:db8::25" },
+	  0,
+	  NULL,
+	  { "elements = { 25, 465, 587 }",
+	    "direction original tcp dport 587 ip daddr @servers tproxy ip to 127.0.0.1:2587 ",
+	    "direction original tcp dport 465 ip6 daddr @servers6 tproxy ip6 to [::1]:2465 meta "
+	    "mark set meta mark & 0xffffff00 | 0x1 accept\n\t\t"
+	    "tcp flags & (fin | syn | rst | ack) == syn tcp dport 465 ip6 daddr @servers6 ",
+	    "tcp dport 465 ip daddr @servers ip saddr != @scanners ip saddr != @servers reject" },
+	  { "dport 25 ip daddr @servers ip saddr", "dport 587 ip daddr @servers ip saddr",
+	    "elements = { 25, 465, 587," } },
+	{ "a port of one family alone",
+	  { { LISTENER_TPROXY, FAIL_OPEN, { "127.0.0.1:2525", "[::1]:2525" } },
+	    { LISTENER_TPROXY, FAIL_OPEN, { "[::1]:2587" }, 587 } },
+	  { "203.0.113.25", "2001:db8::25" },
+	  0,
+	  "has IPv4 addresses, but no tproxy listener for port 587 binds one: they are not steered "
+	  "there\n",
+	  { "elements = { 25, 587 }", "tcp dport 587 ip6 daddr" },
+	  { "tcp dport 587 ip daddr" } },
+	{ "a port whose listener is of no server's family",
+	  { { LISTENER_TPROXY, FAIL_CLOSED, { "127.0.0.1:2525" } },
+	    { LISTENER_TPROXY, FAIL_CLOSED, { "[::1]:2587" }, 587 } },
+	  { "203.0.113.25" },
+	  0,
+	  "has IPv4 addresses, but no tproxy listener for port 587",
+	  { "elements = { 25 }", "tcp dport 25 ip daddr" },
+	  { "587", "ip6" } },
+	{ "a port's families in two listeners",
+	  { { LISTENER_TPROXY, FAIL_OPEN, { "127.0.0.1:2587" }, 587 },
+	    { LISTENER_TPROXY, FAIL_OPEN, { "[::1]:2588" }, 587 } },
+	  { "203.0.113.25", "2001:db8::25" },
+	  0,
+	  NULL,
+	  { "elements = { 587 }", "tproxy ip to 127.0.0.1:2587 ", "tproxy ip6 to [::1]:2588 " } },
 	{ "no tproxy listener",
 	  { { LISTENER_LISTEN, FAIL_OPEN, { "0.0.0.0:2525" } } },
 	  { "203.0.113.25" },
@@ -116,7 +156,16 @@ static const struct ruleset_case cases[] = {
 	  { { LISTENER_TPROXY, FAIL_OPEN, { "127.0.0.1:2525", "127.0.0.2:2525" } } },
 	  { "203.0.113.25" },
 	  -EINVAL,
-	  "c.yaml:7: listener smtp: port 25 of IPv4 is steered elsewhere already" },
+	  "c.yaml:7: listener smtp: port 25 of IPv4 is steered elsewhere already; accepted for "
+	  "each "
+	  "port: one IPv4 and one IPv6 address" },
+	{ "a port twice, behind another",
+	  { { LISTENER_TPROXY, FAIL_OPEN, { "127.0.0.1:2587", "[::1]:2587" }, 587 },
+	    { LISTENER_TPROXY, FAIL_OPEN, { "127.0.0.1:2525", "[::1]:2525" } },
+	    { LISTENER_TPROXY, FAIL_OPEN, { "[::1]:2588" }, 587 } },
+	  { "203.0.113.25", "2001:db8::25" },
+	  -EINVAL,
+	  "port 587 of IPv6 is steered elsewhere already" },
 };
 
 struct fixture {
@@ -136,6 +185,7 @@ static void set_up(struct fixture *f, const struct ruleset_case *c)
 					      .mode = c->listeners[i].mode,
 					      .fail = c->listeners[i].fail,
 					      .bind = f->bind[i],
+					      .port = c->listeners[i].port ?: 25,
 					      .line = 7 };
 		for (size_t k = 0; k < BIND_MAX && c->listeners[i].bind[k]; k++)
 			assert_int_equal(endpoint_parse(sv_from(c->listeners[i].bind[k]),
@@ -185,8 +235,10 @@ static void test_cases(void **state)
 			fail_msg("%s: %d, expected %d (%s)", c->name, result, c->result, said);
 		if (c->says ? !strstr(said, c->says) : said[0] != '\0')
 			fail_msg("%s: says \"%s\"", c->name, said);
-		if (result == 0)
+		if (result == 0) {
 			check_text(&r, c);
+			ruleset_deinit(&r);
+		}
 		prefix_set_deinit(&f.conf.policy.server_addresses);
 	}
 }
@@ -221,8 +273,7 @@ static void test_whole(void **state)
 		"\t\ttcp flags & (fin | syn | rst | ack) == syn tcp dport @alive ip daddr @servers "
 		"ip saddr != @scanners ip saddr != @servers ct mark set ct mark & 0xffffff00 | "
 		"0xfd\n"
-		"\t\tct mark & 0xff == 0xfd ct direction original meta l4proto 6 ip daddr "
-		"@servers "
+		"\t\tct mark & 0xff == 0xfd ct direction original tcp dport 25 ip daddr @servers "
 		"tproxy ip to 127.0.0.1:2525 meta mark set meta mark & 0xffffff00 | 0x1 accept\n"
 		"\t\tct mark & 0xff == 0xfd tcp flags & (fin | syn | rst | ack) == syn "
 		"ct mark set ct mark & 0xffffff00\n"
@@ -246,6 +297,7 @@ static void test_whole(void **state)
 	assert_int_equal(buf_add(&text, "", 1), 0);
 	assert_string_equal(buf_view(&text).p, expected);
 	buf_deinit(&text);
+	ruleset_deinit(&r);
 	prefix_set_deinit(&f.conf.policy.server_addresses);
 }
 
@@ -262,6 +314,7 @@ static void test_too_long(void **state)
 		assert_int_equal(ruleset_write(&r, &text), -ENOBUFS);
 		buf_deinit(&text);
 	}
+	ruleset_deinit(&r);
 	prefix_set_deinit(&f.conf.policy.server_addresses);
 }
 

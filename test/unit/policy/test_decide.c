@@ -651,6 +651,45 @@ static void test_shapes(void **state)
 	}
 }
 
+/* Nothing but a login or the operator's trust lets mail through a listener for users. */
+static void test_require_auth(void **state)
+{
+	static const struct {
+		int door, client;
+		enum rcpt_shape shape;
+		bool authenticated;
+		int code;
+		enum reason reason;
+	} rows[] = {
+		{ D_SELF, C_STRANGER, RCPT_DOMAIN, false, 530, REASON_AUTH_REQUIRED },
+		{ D_CONFIGURED, C_STRANGER, RCPT_POSTMASTER, false, 530, REASON_AUTH_REQUIRED },
+		{ D_CONFIGURED, C_STRANGER, RCPT_NO_DOMAIN, false, 530, REASON_AUTH_REQUIRED },
+		{ D_CONFIGURED, C_TRUSTED, RCPT_DOMAIN, false, 0, REASON_TRUSTED },
+		{ D_CONFIGURED, C_STRANGER, RCPT_DOMAIN, true, 0, REASON_AUTHENTICATED },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct stage s;
+		char text[512];
+
+		/* with nothing enforced, and with all restraint there is */
+		stage_set(&s, rows[i].door, rows[i].client, ACTION_OBSERVE, R_STARTTLS);
+		s.f.require_auth = true;
+		s.f.authenticated = rows[i].authenticated;
+		s.f.shape = rows[i].shape;
+		struct decision d = stage_decide(&s);
+
+		if (d.code != rows[i].code || d.reason != rows[i].reason)
+			fail_msg("row %zu: %d %s", i, d.code, reason_name(d.reason));
+		assert_false(d.hosted || d.own_front_door || d.door_known);
+		if (!d.code)
+			continue;
+		size_t n = decision_reply(&d, s.f.policy, "example.org", &s.f.server, "id9", text);
+		assert_true(sv_eq((struct sv) { text, n },
+				  SV("530 5.7.0 Authentication required (id9)\r\n")));
+	}
+}
+
 /* Whose action counts: the domain's, the scanner's (the weakest of several), the listener's, the
  * policy's. */
 static void test_whose_action(void **state)
@@ -855,11 +894,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_matrix),         cmocka_unit_test(test_never_refused),
 		cmocka_unit_test(test_own_front_door), cmocka_unit_test(test_shapes),
-		cmocka_unit_test(test_whose_action),   cmocka_unit_test(test_unknown_domain),
-		cmocka_unit_test(test_certain),        cmocka_unit_test(test_allow_ptr),
-		cmocka_unit_test(test_alias),          cmocka_unit_test(test_stricter),
-		cmocka_unit_test(test_edges),          cmocka_unit_test(test_proven),
-		cmocka_unit_test(test_rival),
+		cmocka_unit_test(test_require_auth),   cmocka_unit_test(test_whose_action),
+		cmocka_unit_test(test_unknown_domain), cmocka_unit_test(test_certain),
+		cmocka_unit_test(test_allow_ptr),      cmocka_unit_test(test_alias),
+		cmocka_unit_test(test_stricter),       cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_proven),         cmocka_unit_test(test_rival),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

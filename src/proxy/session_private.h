@@ -1,0 +1,34 @@
+/*
+ * Inside a session: how it begins (session_open.c: who the client is, encryption, the way to the
+ * backend) and how it goes on (session.c: bytes, time, ends).
+ */
+#pragma once
+
+#include "proxy/session.h"
+
+#define SESSION_OUT_MAX      (1024 * 1024)
+#define SESSION_IN_MAX       (WORKER_SCRATCH + 64 * 1024)
+#define SESSION_HANDSHAKE_MS (60 * 1000)
+
+/* ---- session.c ---- */
+
+void session_end(struct session *s);
+/* After every event: see the head of session.c. */
+void session_settle(struct session *s);
+void session_client_ready(struct conn *c, int ready);
+void session_backend_ready(struct conn *c, int ready);
+int session_send(struct dialog *d, enum dialog_side to, struct sv bytes);
+/* The client is told. */
+void session_connect_failed(struct session *s, const char *error);
+
+/* ---- session_open.c ---- */
+
+const struct endpoint *session_backend(const struct session *s);
+/* Before SESSION_TALKS. */
+void session_opening_ready(struct session *s, int ready);
+/* The backend's connection is there. true: its handshake has begun, or has failed already. */
+bool session_secure_connected(struct session *s);
+/* What was read in the clear of a side that is now in its handshake is forgotten. */
+void session_handshakes_begun(struct session *s);
+/* true: the event was the end of that side's handshake. */
+bool session_handshake_ended(struct session *s, enum dialog_side side, int ready);
