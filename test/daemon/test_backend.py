@@ -9,22 +9,6 @@ from lab import mail
 
 
 class Faults(DaemonCase):
-    def play(self, d, source=None, chunking=False):
-        """A whole session, or to the first refusal and QUIT: the codes, None where it was cut off."""
-        steps = ["EHLO client.lab-sender.net", "MAIL FROM:<f@lab-sender.net>",
-                 "RCPT TO:<u@%s>" % self.name("self")]
-        steps += [b"BDAT 3 LAST\r\nx\r"] if chunking else ["DATA", b"x\r\n."]
-        codes = []
-        c = self.connect(d, source or self.bot(), greet=False)
-        try:
-            codes.append(c.read().code)
-            while steps and codes[-1] < 400:
-                codes.append(c.cmd(steps.pop(0)).code)
-            codes.append(c.cmd("QUIT").code)
-        except mail.Closed:
-            codes.append(None)
-        return codes
-
     def test_backend_that_closes_at_each_step(self):
         """Each row: step where it closes, what the client hears of the session."""
         backend = self.fake()
@@ -37,22 +21,22 @@ class Faults(DaemonCase):
             with self.subTest(step):
                 backend.replies = dict(whole, **{step: fakes.CLOSE})
                 bot = self.bot()
-                self.assertEqual(self.play(d, bot), wanted + [None])
+                self.assertEqual(self.session(d, bot), wanted + [None])
         backend.replies = whole
-        self.assertEqual(self.play(d), [220, 250, 250, 250, 354, 250, 221])
+        self.assertEqual(self.session(d), [220, 250, 250, 250, 354, 250, 221])
 
     def test_lost_reply_to_the_message_is_told_in_the_event(self):
         backend = self.fake({".": fakes.CLOSE})
         d = self.serve(backend)
         bot = self.bot()
-        self.assertEqual(self.play(d, bot)[-2:], [421, None])
+        self.assertEqual(self.session(d, bot)[-2:], [421, None])
         # The backend has the message, the client doesn't know it: it will send it again.
         self.assertEqual(backend.messages, [b"x\r\n"])
         self.assert_event(d.event(client=bot), reply=250, message_reply=None)
 
     def test_backend_that_closes_after_chunks(self):
         d = self.serve(self.fake({"BDAT": fakes.CLOSE}))
-        self.assertEqual(self.play(d, chunking=True), [220, 250, 250, 250, 421, None])
+        self.assertEqual(self.session(d, chunking=True), [220, 250, 250, 250, 421, None])
 
     def test_what_the_backend_says_is_passed_on(self):
         backend = self.fake()
@@ -68,7 +52,7 @@ class Faults(DaemonCase):
         for step, says, wanted in table:
             with self.subTest("%s: %s" % (step, says)):
                 backend.replies = dict(whole, **{step: says})
-                self.assertEqual(self.play(d), wanted)
+                self.assertEqual(self.session(d), wanted)
 
     def test_garbage(self):
         backend = self.fake()
@@ -78,7 +62,7 @@ class Faults(DaemonCase):
             for junk in ("HTTP/1.1 400 Bad Request", "25", "250-a\r\n251 b", "999 what", "\x00\x01"):
                 with self.subTest("%s: %r" % (step, junk)):
                     backend.replies = dict(whole, **{step: junk})
-                    codes = self.play(d)
+                    codes = self.session(d)
                     self.assertEqual(codes[-2:], [421, None], codes)
 
     def test_success_before_the_end_of_the_message_is_none(self):
@@ -125,7 +109,7 @@ class Faults(DaemonCase):
                 backend.replies = whole
                 # Both workers have stalled sessions; others are served by them.
                 for _ in range(4):
-                    self.assertEqual(self.play(d), [220, 250, 250, 250, 354, 250, 221])
+                    self.assertEqual(self.session(d), [220, 250, 250, 250, 354, 250, 221])
                 for c in clients[1:]:
                     self.abort(c)
                 self.wait("the backend's connections are closed",

@@ -99,6 +99,22 @@ class DaemonCase(unittest.TestCase):
         _, reply = self.send_one(daemon, source, "user@" + self.name(kind))
         self.assert_code(reply, 250)
 
+    def session(self, daemon, source=None, chunking=False):
+        """A whole session, or to the first refusal and QUIT: the codes, None where it was cut off."""
+        steps = ["EHLO client.lab-sender.net", "MAIL FROM:<f@lab-sender.net>",
+                 "RCPT TO:<u@%s>" % self.name("self")]
+        steps += [b"BDAT 3 LAST\r\nx"] if chunking else ["DATA", b"x\r\n."]
+        codes = []
+        c = self.connect(daemon, source or self.bot(), greet=False)
+        try:
+            codes.append(c.read().code)
+            while steps and codes[-1] < 400:
+                codes.append(c.cmd(steps.pop(0)).code)
+            codes.append(c.cmd("QUIT").code)
+        except mail.Closed:
+            codes.append(None)
+        return codes
+
     # What came of it ------------------------------------------------------------------------
 
     def assert_code(self, reply, code, *words):

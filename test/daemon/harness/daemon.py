@@ -59,10 +59,13 @@ class Conf:
                 row["backend"] = row["backend"] or backend
         if listener:
             self.conf["listeners"][0] = merge(self.conf["listeners"][0], listener)
-        # JSON is YAML.
-        self.file = servers.write(os.path.join(self.dir, "frontdoor.yaml"),
-                                  json.dumps(self.conf, indent=1, ensure_ascii=False) + "\n")
+        self.file = os.path.join(self.dir, "frontdoor.yaml")
+        self.write()
         self.events_file = os.path.join(self.dir, "events.jsonl")
+
+    def write(self):
+        """JSON is YAML."""
+        servers.write(self.file, json.dumps(self.conf, indent=1, ensure_ascii=False) + "\n")
 
     def run(self, *argv, timeout=20):
         """A command that ends by itself: (status, its output, its errors)."""

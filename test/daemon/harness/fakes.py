@@ -5,21 +5,25 @@ import socket
 import struct
 import threading
 import time
+import types
 
 STALL = "stall"  # never answers
 CLOSE = "close"  # closes the connection instead of answering
+RESET = "reset"  # the same, and all that is under way is lost
 EHLO = "250-fake.lab-hosting.net\r\n250-SIZE 1000000\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 8BITMIME"
 
 
 class MailServer:
-    """replies: step → text without CRLF, STALL, CLOSE or a function that returns one of these.
+    """replies: step → text without CRLF, bytes to send as they are, STALL, CLOSE, or a function that returns one of
+    these or yields some of them in turn.
 
-    Steps are "banner", the verbs, "body" (the first line after 354) and "." (the end of a message).
+    Steps are "banner", the verbs, "chunk" (before the octets of a BDAT), "body" (the first line after 354) and
+    "." (the end of a message).
     """
 
     def __init__(self, address, replies=None, port=0):
         self.replies = {"banner": "220 fake.lab-hosting.net ESMTP", "EHLO": EHLO, "HELO": "250 fake",
-                        "DATA": "354 go on", "QUIT": "221 bye", "body": None, ".": "250 taken"}
+                        "DATA": "354 go on", "QUIT": "221 bye", "body": None, "chunk": None, ".": "250 taken"}
         self.replies.update(replies or {})
         self.sessions = []  # of each connection: [peer, commands...]
         self.messages = []
@@ -58,12 +62,16 @@ class MailServer:
         f = s.makefile("rb")
         try:
             self._say(s, "banner")
-            for line in iter(f.readline, b""):
+            # f may become another one.
+            for line in iter(lambda: f.readline(), b""):
                 session.append(line.decode("latin-1").rstrip("\r\n"))
                 verb = session[-1].split(" ")[0].upper()
                 if verb == "BDAT":
+                    self._say(s, "chunk")
                     self.messages.append(f.read(int(session[-1].split(" ")[1])))
-                if self._say(s, verb) == "354" and self._body(s, f):
+                if verb == "STARTTLS":
+                    s, f = self.starttls(s, f, session)
+                elif self._say(s, verb) == "354" and self._body(s, f):
                     self._say(s, ".")
                 if verb == "QUIT":
                     break
@@ -76,6 +84,11 @@ class MailServer:
             except OSError:
                 pass
             s.close()
+
+    def starttls(self, s, f, session):
+        """The socket and its file from now on. This one has no TLS."""
+        self._say(s, "STARTTLS")
+        return s, f
 
     def _body(self, s, f):
         message = b""
@@ -91,15 +104,25 @@ class MailServer:
     def _say(self, s, step):
         what = self.replies.get(step, "250 ok")
         what = what() if callable(what) else what
+        said = ""
+        for part in what if isinstance(what, types.GeneratorType) else (what,):
+            said = self._say_one(s, part)
+        return said
+
+    def _say_one(self, s, what):
+        """The code that was said."""
         if what is None:
             return ""
         if what == STALL:
             while s.recv(65536):
                 pass
-        if what in (STALL, CLOSE):
+        if what == RESET:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            s.close()
+        if what in (STALL, CLOSE, RESET):
             raise ConnectionError
-        s.sendall(what.encode() + b"\r\n")
-        return what[:3]
+        s.sendall(what if isinstance(what, bytes) else what.encode() + b"\r\n")
+        return what[:3] if isinstance(what, str) else what[:3].decode("latin-1")
 
 
 def _encode(name):

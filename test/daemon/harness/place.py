@@ -14,6 +14,8 @@ import subprocess
 from lab import isolate, net, servers, zones
 from lab.exim_log import EximLog
 
+from . import backends
+
 # What the lab's Exim doesn't log: each connection, and recipients of messages that never came. Nor
 # does it like as many transactions without a message as some cases make.
 servers.EXIM_SETTINGS["main"] = servers.EXIM_SETTINGS["main"].replace(
@@ -89,7 +91,7 @@ class Place:
         self.internet = Doors(self.plan)
         self.host = net.Host("host")
         self.started = []
-        self._exim = None
+        self._exim = self._proxy_exim = self._postfix = None
         self._count = itertools.count()
         self.bots = itertools.count(1)
         self.can_be_client = self.has_53 = False
@@ -104,6 +106,14 @@ class Place:
         self.can_be_client = _can(_be_transparent)
         self.has_53 = _can(_bind_53)
 
+    def start_shared(self):
+        """What all processes of the runner use, started by the one that they are forked from."""
+        self.start_dns()
+
+    def start_threads(self):
+        """Threads of that process: not before the others are forked from it."""
+        self.start_bad_dns()
+
     def start_dns(self):
         os.mkdir(self.path("dns"))
         nsd_port = free_port(self.plan.nsd[0])
@@ -115,13 +125,13 @@ class Place:
         self.resolver = "%s:%d" % (self.plan.unbound, port)
 
     def start_bad_dns(self):
-        """Threads of this process: not before others are forked from it."""
         for address, rcode in ((self.plan.broken, 2), (self.plan.lame, 5)):
             self.started.append(servers.BadNameserver(self.host, address, rcode, self.nsd_port))
 
     def enter_process(self, number):
         """In a process of the runner: what it starts is its own, and so are its bots."""
         self.started = []
+        self.number = number
         self.dir = self.path("process-%d" % number)
         os.mkdir(self.dir)
         os.chmod(self.dir, 0o755)
@@ -159,6 +169,26 @@ class Place:
         exim.log = EximLog(directory)
         self.started.append(exim)
         return exim
+
+    @property
+    def postfix(self):
+        """This process's Postfix, started when a case first asks for it: where backends.possible()."""
+        if not self._postfix:
+            self._postfix = backends.Postfix(self, free_port)
+            self.started.append(self._postfix)
+        return self._postfix
+
+    @property
+    def proxy_exim(self):
+        """An Exim that wants a PROXY header, as postfix."""
+        if not self._proxy_exim:
+            self._proxy_exim = backends.ProxyExim(self, self.new_dir("exim"), free_port(self.backend))
+            self.started.append(self._proxy_exim)
+        return self._proxy_exim
+
+    def own(self, *addresses):
+        """Makes them addresses of an interface, which Postfix, and everybody in IPv6, needs them to be."""
+        self.host.ip(*("addr replace %s/%s dev lo" % (a, "128 nodad" if ":" in a else "32") for a in addresses))
 
     def bot(self):
         """An address that nobody has used yet, without a name."""
