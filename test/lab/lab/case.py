@@ -26,6 +26,7 @@ class LabCase(unittest.TestCase):
         cls.lab = setup.Lab(cls.mode, keep=KEEP)
         cls.addClassCleanup(cls.lab.close)
         cls.lab.__enter__()
+        cls.prepare(cls.lab)
         if cls.mode != "direct":
             cls.daemon = frontdoor.Frontdoor(cls.lab, DAEMON, break_egress=BREAK == "egress",
                                              **cls.settings(cls.lab))
@@ -33,6 +34,10 @@ class LabCase(unittest.TestCase):
             if cls.quiet:
                 cls.lab.quiet()
         cls.set_up()
+
+    @classmethod
+    def prepare(cls, lab):
+        """What the class changes in the lab, before frontdoor starts."""
 
     @classmethod
     def settings(cls, lab):

@@ -11,8 +11,8 @@ TPROXY_PORT = 2525
 
 
 def configuration(lab, action="reject", break_egress=False, extra="", hosted=True,
-                  policy="", rows=()):
-    """YAML. acme and guard are configured, mystery-scan.com is nobody's: guessed."""
+                  policy="", rows=(), tls="hide: true", listeners=""):
+    """YAML. acme and guard are configured, mystery-scan.com is nobody's: guessed. listeners: more of them."""
     plan, listen = lab.plan, lab.mode == "listen"
     quoted = lambda items: "[%s]" % ", ".join('"%s"' % i for i in items)
     if listen:
@@ -29,7 +29,7 @@ listeners:
   - name: smtp
     mode: {mode}
     bind: {bind}{backend}
-{server_addresses}
+{listeners}{server_addresses}
 trusted: {trusted}
 resolver: {{servers: ["{resolver}"], confirm: {confirm}}}
 policy: {{action: {action}{policy}}}
@@ -42,7 +42,7 @@ scanners:
 domains:
   - {{name: {printer_domain}, allow: {printer}}}
   - {{name: {defer_domain}, action: defer}}
-{rows}{hosted}tls: {{hide: true}}
+{rows}{hosted}tls: {{{tls}}}
 events: {{json: {events}}}
 {extra}""".format(
         mode="listen" if listen else "tproxy", bind=quoted(bind), backend=backend,
@@ -53,7 +53,7 @@ events: {{json: {events}}}
         acme_mx=acme_mx, guard_egress=guard_egress, printer_domain=printer_domain,
         printer=quoted(plan.printer), defer_domain=lab.defer_domain.name,
         hosted="hosted: [%s]\n" % lab.path("exim", "domains") if hosted else "",
-        events=lab.path("frontdoor", "events.jsonl"), extra=extra)
+        events=lab.path("frontdoor", "events.jsonl"), extra=extra, tls=tls, listeners=listeners)
 
 
 class Frontdoor(servers.Server):

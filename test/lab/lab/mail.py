@@ -126,16 +126,20 @@ class Smtp:
         reply = self.cmd("STARTTLS")
         if reply.code != 220:
             raise Closed("STARTTLS: %s" % reply.text)
+        self.secure(name, certificate)
+        self.ehlo = self.cmd("EHLO " + helo)
+        return self.ehlo
+
+    def secure(self, name=None, certificate=None):
+        """The handshake alone."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         if certificate:
             context.load_cert_chain(certificate)
         try:
-            self.sock = context.wrap_socket(self.sock, server_hostname=name)
+            self.sock = context.wrap_socket(self.sock, server_hostname=name, suppress_ragged_eofs=False)
         except OSError as e:
             raise Closed(str(e)) from None
-        self.ehlo = self.cmd("EHLO " + helo)
-        return self.ehlo
 
     def login(self, user="user", password="secret"):
         return self.cmd("AUTH PLAIN " + base64.b64encode(
@@ -274,6 +278,7 @@ class Mta:
 class Sink:
     """Takes mail by SMTP or LMTP, and throws it away."""
 
+    OFFERS = ("8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
     REFUSED = ((b"later@", "450 4.2.0 come later"), (b"fail@", "550 5.1.1 no such thing"))
 
     def __init__(self, ns, address, port=25):
@@ -292,6 +297,9 @@ class Sink:
         self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
+    def keep(self, sender, recipients, lines):
+        """A message: arguments of MAIL FROM: and RCPT TO:, lines as on the wire."""
+
     def _accept(self):
         while True:
             try:
@@ -302,37 +310,54 @@ class Sink:
 
     def _serve(self, conn):
         conn.settimeout(30)
-        f = conn.makefile("rwb", 0)
-        say = lambda text: f.write(text.encode() + b"\r\n")
-        lmtp, recipients = False, 0
         try:
-            say("220 sink")
-            for line in iter(f.readline, b""):
-                verb = line[:4].upper()
-                if verb == b"RCPT":
-                    bad = [words for word, words in self.REFUSED if word in line]
-                    recipients += not bad
-                    say(bad[0] if bad else "250 2.1.5 ok")
-                elif verb == b"DATA":
-                    say("354 go on")
-                    for _ in iter(f.readline, b".\r\n"):
-                        pass
-                    for _ in range(recipients if lmtp else 1):
-                        say("250 2.0.0 ok")
-                    recipients = 0
-                elif verb == b"QUIT":
-                    say("221 bye")
-                    return
-                elif verb in (b"EHLO", b"LHLO"):
-                    lmtp = verb == b"LHLO"
-                    say("250-sink\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES")
-                else:
-                    recipients = 0 if verb in (b"RSET", b"HELO") else recipients
-                    say("250 2.0.0 ok")
+            with conn, conn.makefile("rb") as f:
+                self._talk(f, lambda text: conn.sendall(text.encode() + b"\r\n"))
         except OSError:
             pass
-        finally:
-            conn.close()
+
+    def _talk(self, f, say):
+        lmtp, sender, recipients = False, "", []
+        say("220 sink")
+        for line in iter(f.readline, b""):
+            verb = line[:4].upper()
+            if verb == b"MAIL":
+                sender, recipients = _argument(line), []
+                say("250 2.0.0 ok")
+            elif verb == b"RCPT":
+                bad = [words for word, words in self.REFUSED if word in line]
+                recipients += [] if bad else [_argument(line)]
+                say(bad[0] if bad else "250 2.1.5 ok")
+            elif verb == b"DATA":
+                say("354 go on")
+                self.keep(sender, recipients, _content(f))
+                for _ in range(len(recipients) if lmtp else 1):
+                    say("250 2.0.0 ok")
+                recipients = []
+            elif verb == b"QUIT":
+                say("221 bye")
+                return
+            elif verb in (b"EHLO", b"LHLO"):
+                lmtp = verb == b"LHLO"
+                say("250-sink\r\n250-" + "\r\n250-".join(self.OFFERS[:-1]) + "\r\n250 " + self.OFFERS[-1])
+            else:
+                recipients = [] if verb in (b"RSET", b"HELO") else recipients
+                say("250 2.0.0 ok")
+
+
+def _argument(line):
+    """What MAIL FROM: or RCPT TO: says."""
+    return line.split(b":", 1)[1].decode("utf-8", "surrogateescape").strip()
+
+
+def _content(f):
+    """Lines until the end of data, as they are on the wire."""
+    lines = []
+    for line in iter(f.readline, b""):
+        if line == b".\r\n":
+            return lines
+        lines.append(line)
+    raise OSError("no end of data")
 
 
 class Scanner:

@@ -94,7 +94,7 @@ libexec_dir = {root}/usr/lib/dovecot
 protocols =
 ssl = no
 log_path = {dir}/dovecot.log
-auth_mechanisms = plain login
+auth_mechanisms = plain login cram-md5
 auth_failure_delay = 0
 disable_plaintext_auth = no
 default_internal_user = mail
@@ -123,10 +123,11 @@ service auth {{
 
 
 class Postfix(servers.Server):
-    """dir/maillog is its log; mail for the hosted domains goes to dir/store. Tables beside main.cf: text."""
+    """dir/maillog is its log; mail for the hosted domains goes to dir/store. Tables beside main.cf: text.
+    services: more lines of master.cf."""
 
     def __init__(self, ns, directory, interfaces, relay, next_hop, certificate, restrictions, tables, more="",
-                 zone="UTC", port=25):
+                 zone="UTC", port=25, services=""):
         self.dir, self.port = directory, port
         self.maillog = os.path.join(directory, "maillog")
         root = os.path.join(paths.SERVERS, "root")
@@ -145,7 +146,7 @@ class Postfix(servers.Server):
                     relay=" ".join("[%s]" % a if ":" in a else a for a in relay), next_hop=next_hop,
                     certificate=certificate, restrictions=restrictions, more=more)
         servers.write(os.path.join(directory, "main.cf"), MAIN.format(**fill))
-        servers.write(os.path.join(directory, "master.cf"), MASTER.format(**fill))
+        servers.write(os.path.join(directory, "master.cf"), (MASTER + services).format(**fill))
         servers.write(os.path.join(directory, "users"), "user:secret\n")
         users = {k: v for k, v in ids.items() if k != "postdrop"}
         self.env = paths.environment(

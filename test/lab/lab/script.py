@@ -13,21 +13,36 @@
     SLEEP seconds           sends what is waiting, and sleeps
     READ n                  sends what is waiting, and reads n replies
     HALF                    sends what is waiting, closes our side for sending
+    TLS [raw]               STARTTLS with all that is waiting, and this in the same packet behind it; after 220 the
+                            handshake
+    CRAM user secret        answers the challenge of the last reply (RFC 2195)
     DIFF -line, DIFF +line  a line of the transcript that only the direct session has, or only the
-                            one through frontdoor; DIFF ehlo [n]: what n EHLO replies lose
+                            one through frontdoor; DIFF ehlo [n]: what n EHLO replies lose; DIFF starttls: the
+                            words of 220
+    SAME -line              one of those is no difference here
+    END-TO-END              TLS may be the server's own, relayed
     STORED note             the stored messages may differ; says why
     REPEATS n               n messages are stored (default 1; 0: none)
+    WORD... statement       one that counts only if all the words hold: exim or postfix is the server; starttls,
+                            implicit or clear the client's side of frontdoor; self or client the address that the
+                            server sees
 
 In text, {self} {self2} {idn} {guard} ... are domains of that kind, {from} a sender of this play.
 """
+import base64
+import hmac
 import random
 import re
+import socket
 import time
 
 from . import mail
 from .zones import KINDS
 
-EHLO_LOSES = ["-250-EXPN", "-250-PIPECONNECT", "-250-STARTTLS", "-250-PRDR"]
+# What frontdoor takes out of EHLO, but for STARTTLS, which depends on the side.
+EHLO_LOSES = {"exim": ["-250-EXPN", "-250-PIPECONNECT", "-250-PRDR"], "postfix": ["-250-ETRN"]}
+TLS_READY = {"exim": ["-220 TLS go ahead", "+220 2.0.0 Ready to start TLS"], "postfix": []}
+WORDS = {"exim", "postfix", "starttls", "implicit", "clear", "self", "client"}
 
 
 def generate(octets, seed=25):
@@ -54,9 +69,12 @@ def unescape(text):
 
 
 class Script:
-    def __init__(self, path):
-        self.name = re.sub(r".*/|\.smtp$", "", path)
-        self.client, self.diff, self.stored, self.count = None, [], None, 1
+    """words: those that hold where it is played."""
+
+    def __init__(self, path, words=()):
+        self.name, self.words = re.sub(r".*/|\.smtp$", "", path), set(words)
+        self.client, self.diff, self.same, self.stored, self.count, self.ehlos = None, [], [], None, 1, 0
+        self.end_to_end = False
         self.steps = []
         with open(path, encoding="utf-8") as f:
             for number, line in enumerate(f, 1):
@@ -64,11 +82,22 @@ class Script:
                 if not line or line.startswith("#"):
                     continue
                 word, _, rest = line.partition(" ")
+                holds = True
+                while word in WORDS:
+                    holds = holds and word in self.words
+                    word, _, rest = rest.partition(" ")
+                if not holds:
+                    continue
                 if word == "CLIENT":
                     self.client = rest
+                elif word == "DIFF" and rest.split(" ")[0] == "ehlo":
+                    self.ehlos += int((rest.split(" ") + ["1"])[1])
                 elif word == "DIFF":
-                    what = rest.split(" ")
-                    self.diff += EHLO_LOSES * int((what + ["1"])[1]) if what[0] == "ehlo" else [rest]
+                    self.diff += TLS_READY[self.server] if rest == "starttls" else [rest]
+                elif word == "END-TO-END":
+                    self.end_to_end = True
+                elif word == "SAME":
+                    self.same.append(rest)
                 elif word == "STORED":
                     self.stored = rest
                 elif word == "REPEATS":
@@ -81,8 +110,20 @@ class Script:
                 else:
                     self.steps.append((number, word, rest))
 
-    def wanted_diff(self, names):
-        return sorted(substitute(line, names) for line in self.diff)
+    @property
+    def server(self):
+        return next(word for word in EHLO_LOSES if word in self.words)
+
+    @property
+    def has_starttls(self):
+        return any(word == "TLS" for _, word, _ in self.steps)
+
+    def wanted_diff(self, names, ehlo):
+        """ehlo: DIFF lines of each EHLO reply."""
+        want = [substitute(line, names) for line in self.diff] + ehlo * self.ehlos
+        for line in self.same:
+            want.remove(line)
+        return sorted(want)
 
 
 def substitute(text, names):
@@ -101,21 +142,31 @@ def names_of(internet):
 
 
 class Play:
-    """One script against one server."""
+    """One script against one server. tls: "starttls" or "implicit" for all of it; the replies until the handshake
+    are then in opening."""
 
-    def __init__(self, script, ns, source, dest, port, names, sender):
+    def __init__(self, script, ns, source, dest, port, names, sender, tls=None):
         self.script, self.names = script, dict(names, **{"from": sender})
         self.transcript, self.due, self.waiting, self.pieces = [], 0, b"", 0
-        self.where = 0
-        self.c = mail.Smtp(ns, source, dest, port, timeout=20, greet=False)
+        self.where, self.opening, self.certificate, self.challenge = 0, [], None, b""
         try:
-            self.reply()
-            for self.where, word, rest in script.steps:
-                self.step(word, substitute(rest, self.names))
-            self.flush()
-            self.rest()
-        finally:
-            self.c.close()
+            with mail.Smtp(ns, source, dest, port, timeout=20, greet=False) as self.c:
+                self.play(tls)
+        except (mail.Closed, OSError) as e:
+            self.transcript.append("<%s: %s>" % (type(e).__name__, e))
+
+    def play(self, tls):
+        if tls == "implicit":
+            self.secure()
+        self.reply()
+        if tls == "starttls":
+            self.step("C:", "EHLO client.lab-sender.net")
+            self.starttls(b"")
+            self.opening, self.transcript = self.transcript[1:], self.transcript[:1]
+        for self.where, word, rest in self.script.steps:
+            self.step(word, substitute(rest, self.names))
+        self.flush()
+        self.rest()
 
     def step(self, word, text):
         if word in ("C:", "P:"):
@@ -141,9 +192,27 @@ class Play:
             if word == "SLEEP":
                 time.sleep(float(text))
             elif word == "HALF":
-                self.c.sock.shutdown(1)
+                # SSLSocket's own forgets TLS, and what is said to us then can't be read.
+                socket.socket.shutdown(self.c.sock, socket.SHUT_WR)
+        elif word == "TLS":
+            self.starttls(unescape(text))
+        elif word == "CRAM":
+            user, secret = text.split(" ")
+            answer = "%s %s" % (user, hmac.new(secret.encode(), self.challenge, "md5").hexdigest())
+            self.step("C:", base64.b64encode(answer.encode()).decode())
         else:
             raise ValueError("%s:%d: what is %s?" % (self.script.name, self.where, word))
+
+    def starttls(self, behind):
+        self.waiting += b"STARTTLS\r\n" + behind
+        self.due += 1
+        self.flush()
+        if self.transcript[-1].startswith("220"):
+            self.secure()
+
+    def secure(self):
+        self.c.secure()
+        self.certificate = self.c.sock.getpeercert(True)
 
     def flush(self):
         data, self.waiting = self.waiting, b""
@@ -161,10 +230,18 @@ class Play:
 
     def reply(self):
         try:
-            self.transcript += [self.normal(line) for line in self.c.read().lines]
+            lines = self.c.read().lines
+            if lines[0].startswith("334 "):
+                self.challenge = base64.b64decode(lines[0][4:] + "==")
+            if any(line[4:] == "8BITMIME" for line in lines):
+                # The order of keywords has no meaning (RFC 5321 4.1.1.1).
+                lines = lines[:1] + sorted(line[:3] + "-" + line[4:] for line in lines[1:])
+            self.transcript += [self.normal(line) for line in lines]
             return True
         except mail.Closed as e:
             said = str(e) if "timed out" in str(e) else "closed"
+            if "EOF occurred" in str(e):
+                said = "cut off within TLS"
             if self.transcript[-1:] != ["<%s>" % said]:
                 self.transcript.append("<%s>" % said)
             return False
@@ -178,7 +255,9 @@ class Play:
     def normal(self, line):
         line = re.sub(r"\bid=\S{16}", "id=ID", line)
         line = re.sub(r"(ESMTP Exim \S+) .*", r"\1 DATE", line)
+        line = re.sub(r"( queued as) [0-9A-Za-z]+$", r"\1 ID", line)
         line = re.sub(r"\([0-9A-Za-z-]{6,24}\)$", "(ID)", line)
+        line = re.sub(r"^334 PD[0-9A-Za-z+/]+=*$", "334 CHALLENGE", line)
         # In listen mode Exim greets frontdoor's address.
         line = re.sub(r"( Hello \S+) \[[^]]+\]", r"\1 [CLIENT]", line)
         return line.replace(self.names["from"], "FROM")

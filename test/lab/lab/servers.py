@@ -187,7 +187,7 @@ primary_hostname = host.lab-hosting.net
 local_interfaces = <; {interfaces}
 daemon_smtp_ports = {port}
 {main}
-received_header_text =
+{received}
 trusted_users = {uid}
 deliver_drop_privilege = true
 never_users =
@@ -253,15 +253,15 @@ plain:
 	server_prompts = :
 	server_condition = ${{if and{{{{eq{{$auth2}}{{user}}}}{{eq{{$auth3}}{{secret}}}}}}}}
 	server_set_id = $auth2
-	server_advertise_condition = true
+	server_advertise_condition = {advertise}
 login:
 	driver = plaintext
 	public_name = LOGIN
 	server_prompts = Username:: : Password::
 	server_condition = ${{if and{{{{eq{{$auth1}}{{user}}}}{{eq{{$auth2}}{{secret}}}}}}}}
 	server_set_id = $auth1
-	server_advertise_condition = true
-"""
+	server_advertise_condition = {advertise}
+{authenticators}"""
 
 # What may differ from one start of Exim to the next: pieces of its configuration.
 EXIM_SETTINGS = {
@@ -274,6 +274,9 @@ rfc1413_query_timeout = 0s""",
     "rcpt": "",  # what comes first in the ACL for RCPT
     "routers": "",
     "transports": "",
+    "received": "received_header_text =",  # none: what is stored is what came
+    "advertise": "true",  # whether AUTH is offered
+    "authenticators": "",
 }
 
 
