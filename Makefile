@@ -4,6 +4,7 @@
 #     make demo         the story, told on this machine: nothing of it stays
 #     make test         every test there is
 #     make bench        sessions a second and CPU time, against HAProxy and no proxy at all; BENCH= its options
+#     make bench-tls    TLS sessions a second, CPU time and memory, against nginx and stunnel; BENCH= its options (bench/tls)
 #     make bench-logs   MB/s of logs, against eximstats, pflogsumm, mawk and grep; BENCH= its options (bench/logs)
 #     make fuzz         each fuzz target for SECONDS (60)
 #     make install      below PREFIX (/usr/local) and DESTDIR
@@ -17,7 +18,7 @@ CC := gcc
 endif
 export CC
 
-.PHONY: all demo test bench bench-logs fuzz install clean format lint
+.PHONY: all demo test bench bench-logs bench-tls fuzz install clean format lint
 .DEFAULT_GOAL := all
 
 all: build/build.ninja
@@ -41,6 +42,11 @@ bench:
 	@tools/install-deps build bench
 	@$(MAKE) --no-print-directory all
 	@bench/run $(BENCH)
+
+bench-tls:
+	@tools/install-deps build bench
+	@$(MAKE) --no-print-directory all
+	@bench/tls $(BENCH)
 
 bench-logs:
 	@tools/install-deps build bench
