@@ -24,6 +24,10 @@ class Heard:
         told = self.data if self.told < 0 else self.data[:self.told]
         return [int(code) for code in re.findall(rb"(?m)^(\d\d\d)(?!-)", told)]
 
+    def broken(self):
+        """The server went without a farewell, and we had not closed: its replies say nothing of what it would accept."""
+        return self.ended in ("closed", "reset") and self.told < 0 and self.count()[-1:] not in ([221], [421], [521])
+
     def replies(self):
         """Codes in order; raises ValueError at what is no reply."""
         codes, lines = [], self.data.split(b"\r\n")
