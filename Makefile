@@ -6,6 +6,8 @@
 #     make bench        sessions a second and CPU time, against HAProxy and no proxy at all; BENCH= its options
 #     make bench-tls    TLS sessions a second, CPU time and memory, against nginx and stunnel; BENCH= its options (bench/tls)
 #     make bench-logs   MB/s of logs, against eximstats, pflogsumm, mawk and grep; BENCH= its options (bench/logs)
+#     make bench-doors  memory, load, verdicts and look-ups of a million doors; BENCH= its options (bench/doors)
+#     make bench-snapshot   what it costs to save a million doors, and to read them at a start; BENCH= its options
 #     make fuzz         each fuzz target for SECONDS (60)
 #     make install      below PREFIX (/usr/local) and DESTDIR
 #     make format lint clean
@@ -18,7 +20,7 @@ CC := gcc
 endif
 export CC
 
-.PHONY: all demo test bench bench-logs bench-tls fuzz install clean format lint
+.PHONY: all demo test bench bench-doors bench-logs bench-snapshot bench-tls fuzz install clean format lint
 .DEFAULT_GOAL := all
 
 all: build/build.ninja
@@ -48,10 +50,18 @@ bench-tls:
 	@$(MAKE) --no-print-directory all
 	@bench/tls $(BENCH)
 
+bench-doors:
+	@tools/install-deps build bench
+	@$(MAKE) --no-print-directory all
+	@bench/doors $(BENCH)
+
 bench-logs:
 	@tools/install-deps build bench
 	@$(MAKE) --no-print-directory all
 	@bench/logs $(BENCH)
+
+bench-snapshot: all
+	@bench/snapshot $(BENCH)
 
 fuzz:
 	@tools/install-deps build fuzz

@@ -25,7 +25,8 @@ static void question_name(const uint8_t *p, size_t n, char *out)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const enum wire_type types[] = { WIRE_A, WIRE_AAAA, WIRE_MX, WIRE_NS, WIRE_PTR };
+	static const enum wire_type types[] = { WIRE_A,  WIRE_AAAA, WIRE_MX,
+						WIRE_NS, WIRE_PTR,  WIRE_TXT };
 	static struct wire_answer a;
 	char name[WIRE_NAME_SIZE];
 	enum wire_type type;
@@ -40,7 +41,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	INVARIANT((a.n > 0) == (a.status == DNS_OK));
 	INVARIANT(!a.dangling || a.status == DNS_NODATA);
 	for (size_t i = 0; i < a.n; i++)
-		INVARIANT(type == WIRE_A || type == WIRE_AAAA || is_name(a.records[i].name));
+		INVARIANT(type == WIRE_A || type == WIRE_AAAA || type == WIRE_TXT ||
+			  is_name(a.records[i].name));
+	for (size_t i = 0; type == WIRE_TXT && i < a.n; i++)
+		INVARIANT((size_t)a.records[i].text_at + a.records[i].text_n <= a.text_n);
 	uint32_t lifetime = wire_answer_lifetime(&a);
 	INVARIANT(lifetime >= (a.status == DNS_FAILED ? 10 : 60) && lifetime <= 86400);
 	return 0;

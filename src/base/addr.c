@@ -129,6 +129,13 @@ bool prefix_contains(const struct prefix *p, const struct addr *a)
 	return addr_eq(&masked, &p->addr);
 }
 
+bool prefix_has_v4(const struct prefix *p)
+{
+	static const struct addr first = { .b = { [10] = 0xff, [11] = 0xff } };
+
+	return addr_is_v4(&p->addr) || prefix_contains(p, &first);
+}
+
 int endpoint_parse(struct sv text, struct endpoint *ret_endpoint)
 {
 	struct endpoint e;

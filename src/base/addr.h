@@ -56,6 +56,8 @@ const char *prefix_format(const struct prefix *p, char *out);
 /* The highest address inside; the lowest is p->addr. */
 struct addr prefix_last(const struct prefix *p);
 bool prefix_contains(const struct prefix *p, const struct addr *a);
+/* Does it lie in IPv4, or have all of that in it, as ::/16 has? */
+bool prefix_has_v4(const struct prefix *p);
 
 /* "192.0.2.1:25", "[2001:db8::1]:25". 0 or -EINVAL. */
 int endpoint_parse(struct sv text, struct endpoint *ret_endpoint);
@@ -83,3 +85,8 @@ int prefix_set_add_addr(struct prefix_set *s, const struct addr *a);
 int prefix_set_add_range(struct prefix_set *s, const struct addr_range *r);
 void prefix_set_seal(struct prefix_set *s);
 bool prefix_set_contains(const struct prefix_set *s, const struct addr *a);
+/* The same, and by which prefix: the only one of the set that contains a, since one that lies in
+ * another is merged into it. (Of a range that is no prefix: the largest inside.) */
+bool prefix_set_match(const struct prefix_set *s, const struct addr *a, struct prefix *ret_prefix);
+/* Is all of the range inside, in one piece? */
+bool prefix_set_covers(const struct prefix_set *s, const struct addr_range *r);

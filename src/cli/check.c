@@ -94,27 +94,56 @@ static void show_resolvers(const struct conf *c)
 	       c->policy.confirm ? "authoritative" : "off");
 }
 
+static void show_scanner(const struct scanner *s)
+{
+	printf("scanner   %s:", s->name);
+	for (size_t k = 0; k < s->n_mx; k++)
+		printf(" %s", s->mx[k]);
+	printf("%s%s", s->egress_default_ptr ? ", default egress" : "",
+	       s->cidrs.n ? ", prefixes" : "");
+	for (size_t k = 0; k < s->n_sources; k++)
+		printf(", %s", s->sources[k]);
+	printf("%s%s\n", s->n_ptr ? ", ptr" : "", s->action != ACTION_UNSET ? ", own action" : "");
+}
+
+static void show_catalogue(const struct conf *c)
+{
+	const struct catalogue *all = c->policy.catalogue;
+	size_t n = catalogue_count(all), high = 0;
+
+	for (size_t i = 0; i < n; i++)
+		high += catalogue_row(all, i)->confidence == CONFIDENCE_HIGH;
+	printf("catalogue %zu rows, %zu of high confidence", n, high);
+	for (size_t k = 0; k < c->n_catalogue_files; k++) {
+		size_t own = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			const char *file = catalogue_row(all, i)->file;
+
+			own += file && strcmp(file, c->catalogue_files[k]) == 0;
+		}
+		printf(", %zu of %s", own, c->catalogue_files[k]);
+	}
+	putchar('\n');
+}
+
 static void show(const struct conf *c, size_t n_hosted)
 {
 	for (size_t i = 0; i < c->n_listeners; i++)
 		show_listener(c, &c->listeners[i]);
-	printf("policy    action %s, guessed_action %s, on_dns_failure %s, on_unknown_domain %s\n",
+	printf("policy    action %s, guessed_action %s, on_dns_failure %s, on_unknown_domain "
+	       "%s%s%s\n",
 	       action_name(c->policy.action), action_name(c->policy.guessed_action),
-	       action_name(c->policy.on_dns_failure), action_name(c->policy.on_unknown_domain));
+	       action_name(c->policy.on_dns_failure), action_name(c->policy.on_unknown_domain),
+	       c->policy.shared_egress == ACTION_TAG ? ", shared_egress tag" : "",
+	       c->policy.strict_backup ? ", strict_backup" : "");
 	show_resolvers(c);
 	printf("hosted    %zu domains in %zu files, %zu rows of domains:%s\n", n_hosted,
 	       c->n_hosted, c->policy.domains.n,
 	       c->n_hosted ? "" : "; others are learned from their own front door");
-	for (size_t i = 0; i < c->policy.n_scanners; i++) {
-		const struct scanner *s = &c->policy.scanners[i];
-
-		printf("scanner   %s:", s->name);
-		for (size_t k = 0; k < s->n_mx; k++)
-			printf(" %s", s->mx[k]);
-		printf("%s%s%s%s\n", s->egress_default_ptr ? ", default egress" : "",
-		       s->cidrs.n ? ", prefixes" : "", s->n_ptr ? ", ptr" : "",
-		       s->action != ACTION_UNSET ? ", own action" : "");
-	}
+	for (size_t i = 0; i < c->policy.n_scanners; i++)
+		show_scanner(&c->policy.scanners[i]);
+	show_catalogue(c);
 	printf("events    %s\n", c->events_json ? c->events_json : "none");
 	printf("state     %s\n", c->state ? c->state : "none");
 }
@@ -168,9 +197,15 @@ static void warn(const struct conf *c)
 		       "policy.action: defer or reject shuts the back doors\n",
 		       c->file);
 	if (enforces && c->policy.guessed_action < ACTION_DEFER)
-		printf("%s: warning: doors of scanners that are not configured are only observed "
+		printf("%s: warning: doors of scanners that are neither configured nor in the "
+		       "catalogue with high confidence are only observed "
 		       "(policy.guessed_action)%s\n",
 		       c->file, c->state ? " until they are proven" : "");
+	if (c->policy.strict_backup)
+		printf("%s: warning: policy.strict_backup: where this server is a backup MX, mail "
+		       "is refused by 451 while the primary MX answers on port 25, and so are "
+		       "senders that can't reach the primary from where they are\n",
+		       c->file);
 	for (size_t i = 0; i < c->n_listeners; i++)
 		warn_listener(c, &c->listeners[i]);
 	if (!c->policy.server_addresses_given && only_private_here())

@@ -11,3 +11,4 @@ int cli_serve(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_explain(int argc, char **argv);
 int cli_logs(int argc, char **argv);
+int cli_scanners(int argc, char **argv);

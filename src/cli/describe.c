@@ -1,4 +1,5 @@
 #include "cli/describe.h"
+#include "cli/prefixes.h"
 
 #include "dns/lookup.h"
 
@@ -22,6 +23,10 @@ static const char *const reason_words[REASON_COUNT] = {
 	[REASON_DNS_FAILURE] = "its door can't be found out: trouble with DNS",
 	[REASON_PTR_FAILURE] = "the client's name can't be found out: trouble with DNS",
 	[REASON_LITERAL] = "an address without a domain name",
+	[REASON_SHARED_EGRESS] = "the client is where all customers of the provider send from",
+	[REASON_GRACE] = "the client belongs to the MX set of before, which caches may still hold",
+	[REASON_RETRIED] = "the client's network has come again and again, as mail servers do",
+	[REASON_BACKUP_CLOSED] = "this server is a backup MX of it, and the primary answers",
 	[REASON_AUTH_REQUIRED] = "the listener takes mail of users who log in only",
 };
 
@@ -30,9 +35,11 @@ static const char *const restraint_words[RESTRAINT_COUNT] = {
 	[RESTRAINT_GUESSED] =
 		"the scanner's egress is only guessed, so guessed_action applies, "
 		"until it is proven (policy.prove); or put the scanner into scanners:",
-	[RESTRAINT_LISTED] = "the catalogue alone justifies no more than defer",
-	[RESTRAINT_RIVAL] = "the client's network carries much of this scanner's mail, and may be "
-			    "a part of it that isn't known; if it is: scanners.egress",
+	[RESTRAINT_LISTED] = "the catalogue alone justifies no more than defer, until the scanner "
+			     "is proven (policy.prove)",
+	[RESTRAINT_RIVAL] = "the client's network carries much of this scanner's mail, or its "
+			    "name is the scanner's or can't be found out: it may be a part of it "
+			    "that isn't known (frontdoor scanners --accept, --deny)",
 	[RESTRAINT_NEVER_HEARD] =
 		"no mail from this scanner was accepted in 7 days (--heard: as if "
 		"there had been)",
@@ -41,8 +48,14 @@ static const char *const restraint_words[RESTRAINT_COUNT] = {
 			      "behind NAT no domain looks like our own",
 	[RESTRAINT_IDENTITY] =
 		"many hosted domains lead to one foreign address: is it this server?",
+	[RESTRAINT_GRACE] =
+		"the domain's MX set has changed, and caches may still hold the former one",
+	[RESTRAINT_QUIET] = "much less mail than usual comes from this scanner's egress just now: "
+			    "it may have moved",
+	[RESTRAINT_PARTIAL] = "a source of the scanner's egress has terms that are no addresses "
+			      "(frontdoor scanners MXHOST shows them)",
 	[RESTRAINT_STARTTLS] = "the backend's STARTTLS passes by frontdoor",
-	[RESTRAINT_STALE] = "DNS can't be asked just now; the door is the last known one",
+	[RESTRAINT_STALE] = "DNS can't be asked just now; what was last known counts",
 };
 
 static const char *verdict_word(const struct decision *d)
@@ -80,8 +93,12 @@ void describe_restraint(FILE *out, const struct decision *d)
 
 	if (d->restraint == RESTRAINT_NONE)
 		return;
+	bool own = d->restraint == RESTRAINT_GUESSED && d->door == DOOR_ELSEWHERE;
+
 	fprintf(out, "  restraint   %s instead of %s: %s", action_name(d->action),
-		action_name(d->wanted), restraint_words[d->restraint]);
+		action_name(d->wanted),
+		own ? "a domain without MX counts as guessed, so guessed_action applies"
+		    : restraint_words[d->restraint]);
 	if (d->restraint == RESTRAINT_IDENTITY)
 		fprintf(out, " server_addresses: [%s]", addr_format(&d->meets, text));
 	fprintf(out, " [%s]\n", restraint_name(d->restraint));
@@ -110,11 +127,12 @@ static const char *door_words(const struct decision *d)
 	return "?";
 }
 
-static void describe_host(FILE *out, const struct decide_facts *f, const struct dns_host *h)
+static void describe_host(FILE *out, const struct decide_facts *f, enum facts_kind kind,
+			  const struct dns_host *h)
 {
 	char text[ADDR_STRLEN];
 
-	if (f->dns->kind == FACTS_MX)
+	if (kind == FACTS_MX)
 		fprintf(out, "              MX %u %s", h->preference, h->name);
 	else
 		fprintf(out, "              %s", h->name);
@@ -132,90 +150,68 @@ static void describe_host(FILE *out, const struct decide_facts *f, const struct 
 		fputs(" no address", out);
 	else if (h->incomplete)
 		fputs(" and perhaps more: a look-up failed", out);
+	if (h->ptr && h->ptr[0])
+		fprintf(out, ", named %s", h->ptr);
 	fputc('\n', out);
 }
 
-static void describe_scanner(FILE *out, const struct decide_facts *f, const struct decision *d)
+static void describe_hosts(FILE *out, const struct decide_facts *f, enum facts_kind kind,
+			   const struct dns_host *hosts, size_t n)
 {
-	const struct policy *p = f->policy;
+	for (size_t i = 0; i < n; i++)
+		describe_host(out, f, kind, &hosts[i]);
+}
 
-	if (d->door != DOOR_SCANNER)
+static void describe_former(FILE *out, const struct decide_facts *f)
+{
+	if (!door_has_former(f))
 		return;
-	fprintf(out, "  scanner     %s, %s: ", d->scanner, grade_name(d->grade));
-	for (size_t i = 0; i < p->n_scanners; i++) {
-		const struct scanner *s = &p->scanners[i];
+	fprintf(out, "  before      for %lld s more senders may go by this one:\n",
+		(long long)(f->dns->former_until_ms - f->now_ms) / 1000);
+	describe_hosts(out, f, f->dns->former_kind, f->dns->former, f->dns->n_former);
+}
 
-		if (strcmp(s->name, d->scanner) != 0)
-			continue;
-		fprintf(out, "delivers from its MX addresses%s%s",
-			s->cidrs.n ? ", its prefixes" : "", s->n_ptr ? ", hosts named below" : "");
-		for (size_t k = 0; k < s->n_ptr; k++)
-			fprintf(out, " %s", s->ptr[k]);
-		fputs(s->egress_default_ptr
-			      ? ", hosts named below the MX hosts' parent domain (scanners:)\n"
-			      : " (scanners:)\n",
-		      out);
+static void describe_settled(FILE *out, const char *word, const struct prefix_set *set)
+{
+	if (!set)
 		return;
+	fprintf(out, "  %-11s ", word);
+	prefixes_write(set, out);
+	fputc('\n', out);
+}
+
+static void describe_scanner(FILE *out, const struct description *what,
+			     const struct scanner_view *s)
+{
+	const struct tenant *t = s->owner.tenant;
+
+	fprintf(out, "  scanner     %s%s, %s: ", s->former ? "before: " : "", s->name,
+		grade_name(s->known.grade));
+	owner_write_from(&s->owner, out);
+	fputc('\n', out);
+	if (t && !t->shared)
+		fputs("              its egress is bound to the customer that the MX names\n", out);
+	fputs("  egress      ", out);
+	egress_view_write(&s->egress, out, 14);
+	if (s->known.seen && s->known.grade != GRADE_CONFIGURED) {
+		fputs("  proof       ", out);
+		known_write_proof(&s->known.proof, &what->facts->policy->prove, out);
+		fputc('\n', out);
 	}
-	struct sv parent = scanner_parent_domain(d->mx);
-
-	fputs("not configured; taken to deliver from its MX addresses", out);
-	if (parent.n > 0)
-		fprintf(out, " and hosts named below " SV_FMT, SV_ARG(parent));
-	fputc('\n', out);
+	describe_settled(out, "denied", s->known.denied);
 }
 
-static void describe_span(FILE *out, int64_t ms)
+static void describe_match(FILE *out, const struct door_view *v)
 {
-	long long hours = (long long)(ms / 3600000);
+	const struct scanner_view *s = NULL;
+	const struct egress_part *p = door_view_match(v, &s);
+	char text[ADDR_STRLEN + 4];
 
-	if (hours >= 72)
-		fprintf(out, "%lld days", hours / 24);
-	else
-		fprintf(out, "%lld h", hours);
-}
-
-static void describe_rival(FILE *out, const struct proof_state *p)
-{
-	const struct proof_rival *r = p->rivals;
-	char network[ADDR_STRLEN + 4];
-
-	if (p->n_rivals == 0)
+	if (!p)
 		return;
-	fprintf(out, "; %s%s", r->related ? "related rival " : "rival ",
-		prefix_format(&r->network, network));
-	if (r->ptr_domain)
-		fprintf(out, " (%s)", r->ptr_domain);
-	fprintf(out, " with %.0f %% of the mail for %u domain%s", 100 * r->share, r->domains,
-		r->domains == 1 ? "" : "s");
-	if (p->n_rivals > 1)
-		fprintf(out, ", and %zu more", p->n_rivals - 1);
-}
-
-/* One line: the numbers, and what is lacking. */
-static void describe_proof(FILE *out, const struct description *what)
-{
-	const struct proof_conf *conf = &what->facts->policy->prove;
-	const struct proof_state *p = what->proof;
-
-	if (!p || what->decision->door != DOOR_SCANNER || what->decision->grade == GRADE_CONFIGURED)
-		return;
-	fprintf(out, "  proof       %s: %llu message%s over ",
-		p->outcome == PROOF_PROVEN  ? "proven"
-		: p->outcome == PROOF_RIVAL ? "not proven, since its egress has grown"
-					    : "not proven yet",
-		(unsigned long long)p->inside, p->inside == 1 ? "" : "s");
-	describe_span(out, p->last_ms - p->first_ms);
-	fputs(" from inside", out);
-	if (p->lacks & (PROOF_LACKS_MAILS | PROOF_LACKS_HOURS))
-		fprintf(out, " (needed: %d over %d h)", conf->mails, conf->hours);
-	if (p->domains > 0)
-		fprintf(out, ", %.0f %% of what named clients brought for %zu domain%s%s",
-			100 * p->share, p->domains, p->domains == 1 ? "" : "s",
-			p->lacks & PROOF_LACKS_SHARE ? " (needed: 50 %)" : "");
-	describe_rival(out, p);
-	if (p->ask_operator)
-		fputs("; undecided for 14 days: put it into scanners: with its egress", out);
+	fprintf(out, "  matched     %s of %s", p->text, s ? s->name : "the domain's allow");
+	if (p->match.bits > 0)
+		fprintf(out, ", by %s", prefixes_format(&p->match, text));
 	fputc('\n', out);
 }
 
@@ -272,13 +268,19 @@ void describe_door(FILE *out, const struct description *what)
 	if (dns->stale)
 		fputs(", last known: a refresh failed", out);
 	fputc('\n', out);
-	for (unsigned i = 0; i < dns->n_hosts; i++)
-		describe_host(out, f, &dns->hosts[i]);
+	describe_hosts(out, f, dns->kind, dns->hosts, dns->n_hosts);
 	if (dns->aa)
 		fputs("              the resolver answers with authority: a local zone there\n",
 		      out);
-	describe_scanner(out, f, what->decision);
-	describe_proof(out, what);
+	describe_former(out, f);
+	for (size_t i = 0; what->view && i < what->view->n; i++)
+		describe_scanner(out, what, &what->view->scanners[i]);
+	if (what->view && what->view->allowed.n > 0) {
+		fputs("  allow       ", out);
+		egress_view_write(&what->view->allowed, out, 14);
+	}
+	if (what->view)
+		describe_match(out, what->view);
 	describe_client(out, f);
 	describe_names(out, what);
 }

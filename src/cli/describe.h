@@ -1,15 +1,15 @@
 /* A verdict in words, for operators. No I/O but the file written to. */
 #pragma once
 
-#include "policy/decide.h"
+#include "cli/door_view.h"
 
 #include <stdio.h>
 
 struct description {
 	const struct decide_facts *facts; /* as last given to decide(), answers and all */
 	const struct decision *decision;
-	const struct door_names *names;  /* NULL: not asked */
-	const struct proof_state *proof; /* of the decision's scanner; NULL: nothing is known */
+	const struct door_names *names; /* NULL: not asked */
+	const struct door_view *view;   /* NULL: not looked at */
 };
 
 /* "passes", "would be refused (observed only)", ...: one line with the reason, no newline. */

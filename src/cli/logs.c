@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
+#include "cli/terminal.h"
 #include "logscan/html.h"
 #include "proxy/interfaces.h"
 #include "proxy/state.h"
@@ -15,7 +16,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define OUT_BUFFER (1 << 20)
@@ -60,6 +60,7 @@ static bool on_asking(void *user, enum judge_step step, size_t done, size_t n)
 		[JUDGE_DOMAINS] = "looking up doors",
 		[JUDGE_CLIENTS] = "looking up clients' names",
 		[JUDGE_NAMES] = "looking up the names that lead here",
+		[JUDGE_SOURCES] = "looking up what scanners deliver from",
 	};
 	struct run *run = user;
 
@@ -170,15 +171,6 @@ static int open_source(struct run *run)
 
 /* ---- what is said at the end ---- */
 
-static int terminal_columns(void)
-{
-	struct winsize size;
-
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-		return size.ws_col;
-	return 100;
-}
-
 /* r, an error already told of the file it concerns: 1. */
 static int told(const char *file, int r)
 {
@@ -235,7 +227,7 @@ static int write_answer(struct run *run)
 	else if (o->summary && o->csv)
 		summary_csv(&s, stdout);
 	else if (o->summary || (!logs_writes_lines(o) && !o->html && !o->unparsed))
-		summary_text(&s, stdout, isatty(STDOUT_FILENO), terminal_columns());
+		summary_text(&s, stdout, terminal_is(), terminal_columns());
 	if (r == 0 && o->html)
 		r = write_page(&s, o->html);
 	summary_deinit(&s);
@@ -249,7 +241,7 @@ static int save_doors(const struct run *run)
 
 	if (out) {
 		errno = 0;
-		judge_write_doors(&run->scan.book, out);
+		judge_write_doors(&run->judge, &run->scan.book, out);
 		if (fflush(out) != 0 || ferror(out))
 			r = errno > 0 ? -errno : -EIO;
 		if (fclose(out) != 0 && r == 0)
@@ -404,7 +396,7 @@ static void run_free(struct run *run)
 	memory_free(run->memory);
 	prefix_set_deinit(&run->judge.given);
 	prefix_set_deinit(&run->judge.here);
-	prefix_set_deinit(&run->judge.servers);
+	judge_deinit(&run->judge);
 	conf_free(run->conf);
 	logs_options_deinit(&run->o);
 }

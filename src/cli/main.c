@@ -14,6 +14,8 @@ static const struct {
 	{ "explain", cli_explain, "explain [-c FILE] [--json] --client IP --server IP RCPT..." },
 	{ "logs", cli_logs,
 	  "logs [-c FILE] [--json|--csv|--html FILE] [--server IP]... [--suggest] [LOG...]" },
+	{ "scanners", cli_scanners,
+	  "scanners [-c FILE] [--json] [MXHOST...] | --accept|--deny|--forget NETWORK NAME" },
 	{ "net", cli_net, "net up|down|show [--dry-run] -c FILE" },
 };
 

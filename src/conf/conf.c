@@ -34,6 +34,10 @@ static struct conf *conf_new(struct conf_reader *r)
 	prefix_set_init(&c->policy.server_addresses);
 	reader_defaults(&conf_schema, c);
 	trust_loopback(r, &c->policy);
+	c->policy.generation = policy_next_generation();
+	c->policy.catalogue = catalogue_shipped();
+	if (!c->policy.catalogue)
+		r->no_memory = true;
 	c->policy.confirm = true;
 	c->policy.prove.rival = 0.1;
 	c->policy.help_url = reader_dup(r, SV(""));
@@ -67,6 +71,10 @@ void conf_free(struct conf *c)
 		scanner_deinit(&c->policy.scanners[i]);
 	free(c->policy.scanners);
 	map_deinit(&c->policy.domains, domain_policy_free);
+	catalogue_free(c->catalogue);
+	for (size_t i = 0; i < c->n_catalogue_files; i++)
+		free(c->catalogue_files[i]);
+	free(c->catalogue_files);
 	free(c->resolvers);
 	for (size_t i = 0; i < c->n_hosted; i++)
 		free(c->hosted[i]);
@@ -175,49 +183,11 @@ int conf_load_text(const char *name, struct sv text, FILE *err, struct conf **re
 	return 0;
 }
 
-static int read_file(const char *file, char **ret_text, size_t *ret_n)
-{
-	FILE *f = fopen(file, "re");
-	char *text = NULL;
-	size_t n = 0, alloc = 0;
-	int r = f ? 0 : -errno;
-
-	while (r == 0) {
-		if (n == alloc) {
-			char *grown =
-				alloc < CONF_FILE_MAX ? realloc(text, alloc * 2 + 65536) : NULL;
-
-			if (!grown) {
-				r = alloc < CONF_FILE_MAX ? -ENOMEM : -EFBIG;
-				break;
-			}
-			text = grown;
-			alloc = alloc * 2 + 65536;
-		}
-		size_t got = fread(text + n, 1, alloc - n, f);
-
-		n += got;
-		if (got == 0) {
-			r = ferror(f) ? -errno : 0;
-			break;
-		}
-	}
-	if (f)
-		fclose(f);
-	if (r < 0) {
-		free(text);
-		return r;
-	}
-	*ret_text = text;
-	*ret_n = n;
-	return 0;
-}
-
 int conf_load(const char *file, FILE *err, struct conf **ret_conf)
 {
 	char *text;
 	size_t n;
-	int r = read_file(file, &text, &n);
+	int r = conf_read_file(file, CONF_FILE_MAX, &text, &n);
 
 	if (r < 0) {
 		fprintf(err, "%s: %s\n", file, strerror(-r));

@@ -51,7 +51,11 @@ struct conf {
 	struct endpoint *resolvers;
 	size_t n_resolvers; /* 0: /etc/resolv.conf */
 	int resolver_timeout_ms;
-	char **hosted; /* files */
+	char **catalogue_files; /* that extend the shipped catalogue */
+	size_t n_catalogue_files;
+	struct catalogue *catalogue; /* policy.catalogue where they do; NULL: it is the shipped one
+				      */
+	char **hosted;               /* files */
 	size_t n_hosted;
 	struct tls_conf tls;
 	bool tls_hide;

@@ -1,6 +1,7 @@
 #include "conf/schema.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* A list of words into *array; each made by convert(), NULL when it has told why not. */
@@ -75,32 +76,52 @@ static void read_ptr(struct conf_reader *r, const struct yaml_node *node, const 
 		free(domain);
 }
 
-static bool is_later(struct conf_reader *r, const struct yaml_node *node, const char *path,
-		     const char *accepted)
+static const char *source_prefix(struct sv text)
 {
-	const char *kind = sv_starts_nocase(node->text, SV("spf:"))    ? "spf:"
-			   : sv_starts_nocase(node->text, SV("host:")) ? "host:"
-								       : NULL;
+	return sv_starts_nocase(text, SV("spf:"))    ? "spf:"
+	       : sv_starts_nocase(text, SV("host:")) ? "host:"
+						     : NULL;
+}
 
-	if (kind)
-		reader_error(r, node, path, "%s is not supported by this version; accepted: %s",
-			     kind, accepted);
-	return kind != NULL;
+/* "spf:NAME", "host:NAME", as they are asked for (dns/facts.h); prefix is which. */
+static void read_source(struct conf_reader *r, const struct yaml_node *node, const char *path,
+			const char *prefix, char ***array, size_t *n)
+{
+	size_t len = strlen(prefix);
+	char *domain =
+		to_domain(r, node, path, (struct sv) { node->text.p + len, node->text.n - len });
+	char **slot;
+
+	if (domain && *n >= CATALOGUE_SOURCES_MAX) {
+		reader_error(r, node, path, "too many spf: and host: here; accepted: %d",
+			     CATALOGUE_SOURCES_MAX);
+	} else if (domain && (slot = reader_grow(r, array, n, sizeof(*slot)))) {
+		if (asprintf(slot, "%s%s", prefix, domain) < 0) {
+			*slot = NULL;
+			--*n;
+			r->no_memory = true;
+		}
+	}
+	free(domain);
 }
 
 static void read_egress(struct conf_reader *r, const struct yaml_node *node, const char *path,
 			void *field)
 {
-	static const char accepted[] = "mx, an address or prefix, \"ptr:SUFFIX\"";
+	static const char accepted[] = "mx, an address or prefix, \"spf:NAME\", \"host:NAME\", "
+				       "\"ptr:SUFFIX\"";
 	struct scanner *s = field;
+	const char *source;
 
 	if (!reader_is_list(r, node, path, accepted))
 		return;
 	for (const struct yaml_node *n = node->first; n; n = n->next) {
-		if (!reader_is_scalar(r, n, path, accepted) || is_later(r, n, path, accepted))
+		if (!reader_is_scalar(r, n, path, accepted))
 			continue;
 		if (sv_eq(n->text, SV("mx")))
 			s->egress_mx = true;
+		else if ((source = source_prefix(n->text)))
+			read_source(r, n, path, source, &s->sources, &s->n_sources);
 		else if (sv_starts_nocase(n->text, SV("ptr:")))
 			read_ptr(r, n, path, &s->ptr, &s->n_ptr);
 		else
@@ -166,15 +187,19 @@ void read_scanners(struct conf_reader *r, const struct yaml_node *node, const ch
 static void read_allow(struct conf_reader *r, const struct yaml_node *node, const char *path,
 		       void *field)
 {
-	static const char accepted[] = "an address or prefix, \"ptr:SUFFIX\"";
+	static const char accepted[] = "an address or prefix, \"spf:NAME\", \"host:NAME\", "
+				       "\"ptr:SUFFIX\"";
 	struct domain_policy *row = field;
+	const char *source;
 
 	if (!reader_is_list(r, node, path, accepted))
 		return;
 	for (const struct yaml_node *n = node->first; n; n = n->next) {
-		if (!reader_is_scalar(r, n, path, accepted) || is_later(r, n, path, accepted))
+		if (!reader_is_scalar(r, n, path, accepted))
 			continue;
-		if (sv_starts_nocase(n->text, SV("ptr:")))
+		if ((source = source_prefix(n->text)))
+			read_source(r, n, path, source, &row->allow_sources, &row->n_allow_sources);
+		else if (sv_starts_nocase(n->text, SV("ptr:")))
 			read_ptr(r, n, path, &row->allow_ptr, &row->n_allow_ptr);
 		else
 			read_prefix(r, n, path, &row->allow);

@@ -25,6 +25,12 @@ static const struct option_word unknown_domain_words[] = {
 	{ 0 },
 };
 
+static const struct option_word shared_egress_words[] = {
+	{ "pass", ACTION_PASS, false },
+	{ "tag", ACTION_TAG, false },
+	{ 0 },
+};
+
 bool read_prefix(struct conf_reader *r, const struct yaml_node *node, const char *path,
 		 struct prefix_set *set)
 {
@@ -146,25 +152,6 @@ static void read_help_url(struct conf_reader *r, const struct yaml_node *node, c
 	*(const char **)field = copy;
 }
 
-static void read_strict_backup(struct conf_reader *r, const struct yaml_node *node,
-			       const char *path, void *field)
-{
-	if (!reader_is_scalar(r, node, path, "false"))
-		return;
-	if (!sv_eq(node->text, SV("false")))
-		reader_error(r, node, path, "%s is not supported by this version; accepted: false",
-			     sv_eq(node->text, SV("true")) ? "true" : "this");
-}
-
-static void read_shared_egress(struct conf_reader *r, const struct yaml_node *node,
-			       const char *path, void *field)
-{
-	if (!reader_is_scalar(r, node, path, "pass"))
-		return;
-	if (!sv_eq(node->text, SV("pass")))
-		reader_error(r, node, path, "not supported by this version; accepted: pass");
-}
-
 static void read_rival(struct conf_reader *r, const struct yaml_node *node, const char *path,
 		       void *field)
 {
@@ -211,7 +198,7 @@ static const struct schema resolver_schema = { resolver_options, ARRAY_SIZE(reso
 
 static const struct option prove_options[] = {
 	{ "mails", OPTION_INT, IN_POLICY(prove.mails), .min = 1, .max = 1000000, .def = 20 },
-	{ "hours", OPTION_INT, IN_POLICY(prove.hours), .min = 1, .max = 8760, .def = 24 },
+	{ "hours", OPTION_INT, IN_POLICY(prove.hours), .min = 0, .max = 8760, .def = 24 },
 	{ "rival", OPTION_READ, IN_POLICY(prove.rival), .read = read_rival },
 };
 static const struct schema prove_schema = { prove_options, ARRAY_SIZE(prove_options) };
@@ -220,7 +207,8 @@ static const struct option policy_options[] = {
 	{ "action", OPTION_WORD, IN_POLICY(action), .def = ACTION_OBSERVE, .words = action_words },
 	{ "guessed_action", OPTION_WORD, IN_POLICY(guessed_action), .def = ACTION_OBSERVE,
 	  .words = action_words },
-	{ "shared_egress", OPTION_READ, 0, .read = read_shared_egress },
+	{ "shared_egress", OPTION_WORD, IN_POLICY(shared_egress), .def = ACTION_PASS,
+	  .words = shared_egress_words },
 	{ "stale_max", OPTION_MS, IN_POLICY(stale_max_ms), .min = 60000, .max = 365 * DAY_MS,
 	  .def = 7 * DAY_MS },
 	{ "prove", OPTION_MAP, 0, .map = &prove_schema },
@@ -228,7 +216,7 @@ static const struct option policy_options[] = {
 	  .words = dns_failure_words },
 	{ "on_unknown_domain", OPTION_WORD, IN_POLICY(on_unknown_domain), .def = ACTION_PASS,
 	  .words = unknown_domain_words },
-	{ "strict_backup", OPTION_READ, 0, .read = read_strict_backup },
+	{ "strict_backup", OPTION_BOOL, IN_POLICY(strict_backup) },
 	{ "help_url", OPTION_READ, IN_POLICY(help_url), .read = read_help_url },
 };
 static const struct schema policy_schema = { policy_options, ARRAY_SIZE(policy_options) };
@@ -303,6 +291,7 @@ static const struct option conf_options[] = {
 	{ "resolver", OPTION_MAP, 0, .map = &resolver_schema },
 	{ "policy", OPTION_MAP, 0, .map = &policy_schema },
 	{ "scanners", OPTION_READ, 0, .read = read_scanners },
+	{ "catalogue", OPTION_READ, 0, .read = read_catalogue },
 	{ "domains", OPTION_READ, 0, .read = read_domains },
 	{ "hosted", OPTION_READ, 0, .read = read_hosted },
 	{ "tls", OPTION_MAP, 0, .map = &tls_schema },

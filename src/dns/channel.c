@@ -12,6 +12,9 @@ enum {
 	/* A thousand answers may come while we are busy with the first. The kernel gives less
 	 * when net.core.rmem_max is less; what is lost then is asked again. */
 	RECEIVE_BUFFER = 4 << 20,
+	/* What an answer takes in that buffer, with the kernel's own: most are small, and few
+	 * come at once. */
+	ANSWER_ROOM = 1280,
 	MAX_HOPS = 8,
 	SERVER_TEXT = ADDR_STRLEN + 8 + 1,
 };
@@ -38,6 +41,7 @@ struct channel {
 	size_t n_waiting;
 	size_t n_flying; /* on the wire, or early */
 	size_t max_in_flight;
+	size_t room; /* answers that the socket has room for */
 	int timeout_ms;
 	bool authoritative;
 	bool submitting;
@@ -156,6 +160,16 @@ static void poll_remove(struct channel *c, ares_socket_t fd)
 		}
 }
 
+static size_t receive_room(ares_socket_t fd)
+{
+	int size = 0;
+	socklen_t n = sizeof(size);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &n) < 0 || size < ANSWER_ROOM)
+		return 1;
+	return (size_t)size / ANSWER_ROOM;
+}
+
 static struct socket_poll *poll_get(struct channel *c, ares_socket_t fd)
 {
 	struct socket_poll *p;
@@ -175,6 +189,7 @@ static struct socket_poll *poll_get(struct channel *c, ares_socket_t fd)
 	p->fd = fd;
 	p->next = c->polls;
 	c->polls = p;
+	c->room = receive_room(fd);
 	return p;
 }
 
@@ -313,6 +328,11 @@ void channel_ask(struct channel *c, const char *name, enum wire_type type, chann
 size_t channel_load(const struct channel *c)
 {
 	return c->n_flying + c->n_waiting;
+}
+
+size_t channel_room(const struct channel *c)
+{
+	return c->room;
 }
 
 static int set_servers(struct channel *c, const struct channel_conf *conf)

@@ -48,3 +48,6 @@ void channel_ask(struct channel *c, const char *name, enum wire_type type, chann
 
 /* Questions unanswered, waiting ones included. */
 size_t channel_load(const struct channel *c);
+/* So many answers at once surely find room in the receive buffer of its sockets; 0: it has none
+ * yet. */
+size_t channel_room(const struct channel *c);

@@ -73,7 +73,7 @@ static void ask_next_server(struct confirm *c)
 		};
 		if (channel_new(c->conf.loop, &conf, &c->channel) < 0)
 			continue;
-		c->lookup = lookup_domain(c->channel, c->conf.recursive, true, c->domain,
+		c->lookup = lookup_domain(c->channel, c->conf.recursive, true, c->domain, NULL,
 					  server_done, c);
 		if (c->lookup)
 			return;

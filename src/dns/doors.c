@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "dns/resolver_private.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 enum {
@@ -11,91 +12,135 @@ enum {
 	KEPT_RETRY_MS = 60000, /* of a kept domain that has no good answer; twice as long each time,
 				  up to an hour */
 	KEPT_RETRY_MAX_MS = 3600 * 1000,
-	CONFIRM_AGAIN_MS = 300 * 1000,
+	CONFIRM_AGAIN_MS = 10 * 1000,
 	CONFIRM_RETRY_MS = 30 * 1000,
-	USED_GRAIN_MS = 1000, /* table_touch() may be this late */
+	USED_GRAIN_MS = 1000,         /* door_touch() may be this late */
+	RESTORED_OVER_MS = 30 * 1000, /* doors that expired before the start are looked at again */
 };
 
-static const struct domain_facts *door_facts(const struct door *d)
+bool door_facts(const struct door *d, struct domain_facts *ret_facts)
 {
-	return table_value(d->entry);
+	return door_read(d, clock_mono_ms(), ret_facts);
 }
 
-void door_free(void *door)
+struct task *door_task(const struct door *d, enum resolver_kind kind)
 {
-	struct door *d = door;
+	const struct door_extra *x = atomic_load_explicit(&d->extra, memory_order_relaxed);
 
-	wheel_remove(&d->due);
-	free(d);
+	return x ? x->tasks[kind] : NULL;
 }
 
 struct door *door_get(struct resolver *r, const char *domain)
 {
-	struct table_entry *e = table_add(&r->domains, domain_key(domain), clock_mono_ms());
-	struct door *d;
-
-	if (!e)
-		return NULL;
-	if (e->owner)
-		return e->owner;
-	d = calloc(1, sizeof(*d));
-	if (!d) /* the entry stays, without a value, until it is asked for again or evicted */
-		return NULL;
-	d->entry = e;
-	d->confirmed_ms = -1;
-	e->owner = d;
-	return d;
+	return door_table_add(&r->doors, domain_key(domain), false, clock_mono_ms());
 }
 
-static void door_publish(struct door *d, struct domain_facts *facts)
+void door_gone(void *user, struct door *d)
 {
-	if (facts && table_set(d->entry, facts) < 0)
-		facts_free(facts);
+	struct resolver *r = user;
+	struct domain_facts facts;
+
+	if (r->conf.on_domain && door_facts(d, &facts) && facts.kind != FACTS_FAILED)
+		r->conf.on_domain(r->conf.user, d->key, NULL, false);
 }
 
-static void door_make_ready(struct resolver *r, struct door *d)
+/* Without memory all stays as it was. told: somebody keeps a copy, of what is no failure. */
+static void door_publish(struct resolver *r, struct door *d, const struct domain_facts *facts,
+			 bool told)
 {
-	if (d->ready || d->tasks[RESOLVER_DOMAIN])
+	struct domain_facts view;
+
+	if (!facts || door_write(&r->doors, d, facts) < 0 || !told || !r->conf.on_domain)
 		return;
-	d->ready = true;
-	table_hold(d->entry);
-	d->next_ready = NULL;
-	*(r->ready_first ? &r->ready_last->next_ready : &r->ready_first) = d;
-	r->ready_last = d;
+	if (door_facts(d, &view))
+		r->conf.on_domain(r->conf.user, d->key, &view, d->kept);
 }
 
-struct door *doors_next_ready(struct resolver *r)
-{
-	struct door *d = r->ready_first;
+/* ---- refreshes ---- */
 
-	if (d) {
-		r->ready_first = d->next_ready;
-		d->ready = false;
-		table_release(d->entry);
-	}
-	return d;
+static void ready_add(struct ready_list *l, struct wheel_item *item)
+{
+	if (!l->first)
+		l->last = &l->first;
+	item->next = NULL;
+	item->link = l->last;
+	*l->last = item;
+	l->last = &item->next;
 }
 
-void door_keep(struct resolver *r, struct door *d)
+static void ready_remove(struct resolver *r, struct door *d)
 {
-	if (d->kept)
-		return;
-	d->kept = true;
-	table_hold(d->entry);
-	if (!door_facts(d) || !d->due.link)
-		door_make_ready(r, d);
-}
+	struct ready_list *lists[] = { &r->ready_used, &r->ready_kept };
 
-static bool is_good(const struct resolver *r, const struct domain_facts *facts, int64_t now)
-{
-	return facts && facts->kind != FACTS_FAILED &&
-	       now < facts->fetched_ms + r->conf.stale_max_ms;
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		if (lists[i]->last == &d->item.next)
+			lists[i]->last = d->item.link;
+	wheel_remove(&d->item);
+	d->ready = false;
+	door_release(&r->doors, d, clock_mono_ms());
 }
 
 static bool used_since(const struct door *d, int64_t ms)
 {
-	return d->kept ||
-	       atomic_load_explicit(&d->entry->used_ms, memory_order_relaxed) >= ms - USED_GRAIN_MS;
+	uint32_t used_s = atomic_load_explicit(&d->used_s, memory_order_relaxed);
+
+	return (int64_t)used_s * 1000 >= ms - USED_GRAIN_MS;
+}
+
+static void door_make_ready(struct resolver *r, struct door *d)
+{
+	struct domain_facts facts;
+	bool used;
+
+	if (d->ready || door_task(d, RESOLVER_DOMAIN))
+		return;
+	used = !d->kept || (door_facts(d, &facts) && used_since(d, facts.fetched_ms));
+	d->ready = true;
+	door_hold(d);
+	wheel_remove(&d->item);
+	ready_add(used ? &r->ready_used : &r->ready_kept, &d->item);
+}
+
+struct door *doors_next_ready(struct resolver *r)
+{
+	struct wheel_item *item = r->ready_used.first ? r->ready_used.first : r->ready_kept.first;
+	struct door *d;
+
+	if (!item)
+		return NULL;
+	d = CONTAINER_OF(item, struct door, item);
+	ready_remove(r, d);
+	return d;
+}
+
+void door_due(struct resolver *r, struct door *d, int64_t due_ms)
+{
+	if (d->ready)
+		ready_remove(r, d);
+	wheel_add(&r->wheel, &d->item, due_ms);
+}
+
+void door_keep(struct resolver *r, struct door *d)
+{
+	struct domain_facts facts;
+
+	if (d->kept)
+		return;
+	door_table_keep(&r->doors, d, true, clock_mono_ms());
+	if (!d->ready && (!door_facts(d, &facts) || !d->item.link))
+		door_make_ready(r, d);
+}
+
+void door_let_go(struct resolver *r, struct door *d)
+{
+	door_table_keep(&r->doors, d, false, clock_mono_ms());
+}
+
+/* ---- outcomes ---- */
+
+static bool is_good(const struct resolver *r, const struct domain_facts *facts, int64_t now)
+{
+	return facts->kind != FACTS_FAILED && now < facts->fetched_ms + r->conf.stale_max_ms;
 }
 
 static void publish_stale(struct resolver *r, struct door *d, const struct domain_facts *facts)
@@ -103,7 +148,7 @@ static void publish_stale(struct resolver *r, struct door *d, const struct domai
 	struct domain_facts stale = *facts;
 
 	stale.stale = true;
-	door_publish(d, facts_copy(&stale));
+	door_publish(r, d, &stale, false);
 	r->counters.stale++;
 }
 
@@ -116,117 +161,86 @@ static int64_t kept_retry_ms(const struct door *d)
 	return ms < KEPT_RETRY_MAX_MS ? ms : KEPT_RETRY_MAX_MS;
 }
 
-static void door_failed(struct resolver *r, struct door *d, bool asked)
+static void note_failure(struct door *d, int64_t now)
 {
-	const struct domain_facts *facts = door_facts(d);
-	int64_t now = clock_mono_ms(), due;
-
-	r->counters.failed++;
 	if (d->fails < UINT8_MAX)
 		d->fails++;
-	d->tried_ms = now;
-	if (!is_good(r, facts, now)) {
-		door_publish(d, lookup_failed(d->entry->key));
+	d->tried_s = (uint32_t)(now / 1000);
+}
+
+static void door_failed(struct resolver *r, struct door *d, bool asked)
+{
+	int64_t now = clock_mono_ms(), due;
+	struct domain_facts facts;
+	bool known = door_facts(d, &facts);
+
+	r->counters.failed++;
+	note_failure(d, now);
+	if (!known || !is_good(r, &facts, now)) {
+		struct domain_facts *failed = lookup_failed(d->key);
+		door_publish(r, d, failed, false);
+		facts_free(failed);
 		if (d->kept)
-			wheel_add(&r->wheel, &d->due, now + kept_retry_ms(d));
+			door_due(r, d, now + kept_retry_ms(d));
 		return;
 	}
 	/* an answer that hasn't expired yet is no stale one: on_due() makes it so in time */
-	if (!facts->stale && (asked || now >= facts->expires_ms))
-		publish_stale(r, d, facts);
+	if (!facts.stale && (asked || now >= facts.expires_ms))
+		publish_stale(r, d, &facts);
 	due = now + STALE_RETRY_MS;
-	if (now < facts->expires_ms && facts->expires_ms < due)
-		due = facts->expires_ms;
-	wheel_add(&r->wheel, &d->due, due);
-}
-
-/* In any order: servers rotate them. */
-static bool same_addrs(const struct dns_host *a, const struct dns_host *b)
-{
-	size_t k;
-
-	for (size_t i = 0; i < a->n_addrs; i++) {
-		for (k = 0; k < b->n_addrs && !addr_eq(&a->addrs[i], &b->addrs[k]); k++)
-			;
-		if (k == b->n_addrs)
-			return false;
-	}
-	return a->n_addrs == b->n_addrs;
+	if (now < facts.expires_ms && facts.expires_ms < due)
+		due = facts.expires_ms;
+	door_due(r, d, due);
 }
 
 /* Do a and b say the same, as far as the domain's own servers are asked? */
 static bool same_door(const struct domain_facts *a, const struct domain_facts *b)
 {
-	if (a->kind != b->kind || a->n_hosts != b->n_hosts)
+	if (!grace_same_hosts(a, b))
 		return false;
-	for (size_t i = 0; i < a->n_hosts; i++)
-		if (a->hosts[i].preference != b->hosts[i].preference ||
-		    strcmp(a->hosts[i].name, b->hosts[i].name) != 0 ||
-		    (a->kind == FACTS_ADDRESS && !same_addrs(&a->hosts[i], &b->hosts[i])))
-			return false;
-	return true;
+	return a->kind != FACTS_ADDRESS || grace_same_addrs(&a->hosts[0], &b->hosts[0]);
 }
 
-/* A host whose addresses could not be had keeps its last good ones, and makes the whole answer a
- * stale one. Whether it did; without memory the fresh answer will do. */
-static bool fill_from_last(struct domain_facts **facts, const struct domain_facts *last)
+static void due_of_good(struct resolver *r, struct door *d, const struct domain_facts *facts,
+			int64_t now)
 {
-	struct dns_host hosts[LOOKUP_MAX_HOSTS];
-	struct domain_facts filled = **facts, *copy;
-	bool changed = false;
+	int64_t ahead = (facts->expires_ms - now) / 10;
 
-	for (size_t i = 0; i < filled.n_hosts; i++) {
-		hosts[i] = filled.hosts[i];
-		for (size_t k = 0; hosts[i].status == DNS_FAILED && k < last->n_hosts; k++)
-			if (last->hosts[k].status == DNS_OK &&
-			    strcmp(last->hosts[k].name, hosts[i].name) == 0) {
-				uint16_t preference = hosts[i].preference;
-				hosts[i] = last->hosts[k];
-				hosts[i].preference = preference;
-				changed = true;
-			}
-	}
-	if (!changed)
-		return false;
-	filled.hosts = hosts;
-	filled.stale = true;
-	filled.fetched_ms = last->fetched_ms;
-	copy = facts_copy(&filled);
-	if (!copy)
-		return false;
-	facts_free(*facts);
-	*facts = copy;
-	return true;
+	if (ahead < REFRESH_AHEAD_MS)
+		ahead = REFRESH_AHEAD_MS;
+	door_due(r, d, facts->expires_ms - ahead);
 }
 
 static void door_succeeded(struct resolver *r, struct door *d, struct domain_facts *facts)
 {
-	const struct domain_facts *last = door_facts(d);
-	int64_t now = clock_mono_ms(), ahead;
+	int64_t now = clock_mono_ms();
+	struct domain_facts last;
+	bool known = door_facts(d, &last) && is_good(r, &last, now);
 
 	if (facts->aa)
 		r->counters.aa++;
-	if (facts->confirmed_ms < 0 && last && same_door(facts, last))
-		facts->confirmed_ms = last->confirmed_ms;
-	if (is_good(r, last, now) && fill_from_last(&facts, last)) {
+	if (facts->confirmed_ms < 0 && known && same_door(facts, &last))
+		facts->confirmed_ms = last.confirmed_ms;
+	if (known && grace_fill(&r->grace, &last, facts)) {
 		r->counters.stale++;
-		d->fails = 1;
-		d->tried_ms = now;
-		wheel_add(&r->wheel, &d->due, now + STALE_RETRY_MS);
+		d->fails = 0;
+		note_failure(d, now);
+		door_due(r, d, now + STALE_RETRY_MS);
 	} else {
 		d->fails = 0;
-		ahead = (facts->expires_ms - now) / 10;
-		if (ahead < REFRESH_AHEAD_MS)
-			ahead = REFRESH_AHEAD_MS;
-		wheel_add(&r->wheel, &d->due, facts->expires_ms - ahead);
+		due_of_good(r, d, facts, now);
 	}
-	door_publish(d, facts);
+	grace_apply(&r->grace, &r->doors, d, known ? &last : NULL, now, facts);
+	door_publish(r, d, facts, true);
+	facts_free(facts);
 }
 
 void door_update(struct resolver *r, struct door *d, struct domain_facts *facts, bool asked)
 {
+	struct domain_facts last;
+
 	if (facts && facts->kind != FACTS_FAILED) {
-		if (!asked && door_facts(d))
+		if (!asked && door_facts(d, &last))
 			r->counters.refreshed++;
 		door_succeeded(r, d, facts);
 		return;
@@ -237,57 +251,68 @@ void door_update(struct resolver *r, struct door *d, struct domain_facts *facts,
 
 void door_confirm(struct resolver *r, struct door *d, struct domain_facts *facts)
 {
-	const struct domain_facts *last = door_facts(d);
+	int64_t now = clock_mono_ms();
+	struct door_extra *x = door_extra(d);
+	struct domain_facts last;
 
-	d->confirmed_ms = clock_mono_ms();
-	d->confirmed = facts;
+	if (x) {
+		x->confirmed_ms = now;
+		x->confirmed = facts;
+	}
 	if (!facts)
 		return;
 	r->counters.confirmed++;
-	facts->confirmed_ms = d->confirmed_ms;
+	facts->confirmed_ms = now;
 	/* the recursive resolver's habits are not what was asked about */
-	if (last && last->aa)
+	if (door_facts(d, &last) && last.aa)
 		facts->aa = true;
 	door_succeeded(r, d, facts);
 }
 
 bool door_confirmed_lately(const struct door *d, int64_t now_ms)
 {
-	return d->confirmed_ms >= 0 &&
-	       now_ms < d->confirmed_ms + (d->confirmed ? CONFIRM_AGAIN_MS : CONFIRM_RETRY_MS);
+	const struct door_extra *x = atomic_load_explicit(&d->extra, memory_order_relaxed);
+
+	return x && x->confirmed_ms >= 0 &&
+	       now_ms < x->confirmed_ms + (x->confirmed ? CONFIRM_AGAIN_MS : CONFIRM_RETRY_MS);
 }
+
+/* ---- time ---- */
 
 static void on_due_failed(struct resolver *r, struct door *d, const struct domain_facts *facts,
 			  int64_t now)
 {
-	if (!is_good(r, facts, now)) {
+	if (!facts || !is_good(r, facts, now)) {
 		if (d->kept)
 			door_make_ready(r, d);
 		return;
 	}
 	if (!facts->stale && now >= facts->expires_ms)
 		publish_stale(r, d, facts);
-	if (used_since(d, d->tried_ms))
+	if (d->kept || used_since(d, (int64_t)d->tried_s * 1000))
 		door_make_ready(r, d);
 	else
-		wheel_add(&r->wheel, &d->due, now + STALE_RETRY_MS);
+		door_due(r, d, now + STALE_RETRY_MS);
 }
 
 static void on_due(struct resolver *r, struct door *d)
 {
-	const struct domain_facts *facts = door_facts(d);
 	int64_t now = clock_mono_ms();
+	struct domain_facts facts;
+	bool known = door_facts(d, &facts);
 
-	if (d->tasks[RESOLVER_DOMAIN] || d->ready)
+	if (door_task(d, RESOLVER_DOMAIN))
 		return;
-	if (d->fails || !facts) {
-		on_due_failed(r, d, facts, now);
+	if (d->fails || !known) {
+		on_due_failed(r, d, known ? &facts : NULL, now);
 		return;
 	}
-	if (used_since(d, now - (facts->expires_ms - facts->fetched_ms)))
+	if (d->kept || used_since(d, now - (facts.expires_ms - facts.fetched_ms)))
 		door_make_ready(r, d);
-	else if (now < facts->expires_ms) /* a last look: perhaps it is used in between */
-		wheel_add(&r->wheel, &d->due, facts->expires_ms);
+	else if (now < facts.expires_ms) /* a last look: perhaps it is used in between */
+		door_due(r, d, facts.expires_ms);
+	else
+		door_drop_extra(&r->doors, d, now);
 }
 
 void doors_tick(struct resolver *r)
@@ -295,5 +320,41 @@ void doors_tick(struct resolver *r)
 	struct wheel_item *item;
 
 	while ((item = wheel_next(&r->wheel, clock_mono_ms())))
-		on_due(r, CONTAINER_OF(item, struct door, due));
+		on_due(r, CONTAINER_OF(item, struct door, item));
+	door_table_trim(&r->doors, clock_mono_ms());
+}
+
+/* ---- before a restart ---- */
+
+int resolver_restore_domain(struct resolver *r, const struct domain_facts *facts)
+{
+	int64_t now = clock_mono_ms();
+	struct sv key = domain_key(facts->domain);
+	struct domain_facts known = *facts, there;
+	bool on_probation = facts->kind == FACTS_NOTHING;
+	struct door *d;
+
+	if (key.n >= WIRE_NAME_SIZE || !is_good(r, facts, now))
+		return 0;
+	d = door_table_add(&r->doors, key, !on_probation, now);
+	if (!d)
+		return -ENOMEM;
+	if (door_facts(d, &there))
+		return 1;
+	if (facts->kept)
+		door_table_keep(&r->doors, d, true, now);
+	known.stale = facts->stale || now >= facts->expires_ms;
+	grace_apply(&r->grace, &r->doors, d, NULL, now, &known);
+	if (door_write(&r->doors, d, &known) < 0)
+		return -ENOMEM;
+	if (!known.stale) {
+		due_of_good(r, d, &known, now);
+		return 0;
+	}
+	/* Once a half minute each, all over it: a refresh begins for those that are used, or kept.
+	 */
+	d->fails = 1;
+	d->tried_s = (uint32_t)(now / 1000);
+	door_due(r, d, now + (int64_t)(r->doors.n * 7919 % RESTORED_OVER_MS));
+	return 0;
 }

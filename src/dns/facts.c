@@ -39,12 +39,22 @@ static const struct addr *layout_addrs(struct layout *l, const struct addr *addr
 	return copy;
 }
 
+const char facts_ptr_failed[] = "";
+
+static const char *layout_ptr(struct layout *l, const char *ptr)
+{
+	if (ptr == facts_ptr_failed)
+		return ptr;
+	return ptr && ptr[0] ? layout_string(l, ptr) : "";
+}
+
 static void layout_host(struct layout *l, const struct dns_host *from, struct dns_host *to)
 {
 	struct dns_host host = *from;
 
 	host.addrs = layout_addrs(l, from->addrs, from->n_addrs);
 	host.name = layout_string(l, from->name);
+	host.ptr = layout_ptr(l, from->ptr);
 	/* one string for both, as nearly always */
 	if (strcmp(from->name, from->canonical) == 0)
 		host.canonical = host.name;
@@ -59,14 +69,20 @@ static struct domain_facts *layout_domain(struct layout *l, const struct domain_
 	struct domain_facts *to = layout_take(l, sizeof(*to), _Alignof(struct domain_facts));
 	struct dns_host *hosts =
 		layout_take(l, from->n_hosts * sizeof(*hosts), _Alignof(struct dns_host));
+	struct dns_host *former =
+		layout_take(l, from->n_former * sizeof(*former), _Alignof(struct dns_host));
 	const char *domain;
 
 	for (size_t i = 0; i < from->n_hosts; i++)
 		layout_host(l, &from->hosts[i], hosts ? &hosts[i] : NULL);
+	for (size_t i = 0; i < from->n_former; i++)
+		layout_host(l, &from->former[i], former ? &former[i] : NULL);
 	domain = layout_string(l, from->domain);
 	if (to) {
 		*to = *from;
 		to->hosts = hosts;
+		to->hosts_serial = 0;
+		to->former = former;
 		to->domain = domain;
 	}
 	return to;
@@ -128,6 +144,35 @@ struct door_names *door_names_copy(const struct door_names *templ)
 	layout_names(&l, templ);
 	l = (struct layout) { .base = malloc(l.used) };
 	return l.base ? layout_names(&l, templ) : NULL;
+}
+
+static struct egress_source *layout_source(struct layout *l, const struct egress_source *from)
+{
+	struct egress_source *to = layout_take(l, sizeof(*to), _Alignof(struct egress_source));
+	struct addr_range *ranges =
+		layout_take(l, from->set.n * sizeof(*ranges), _Alignof(struct addr_range));
+	const char *key = layout_string(l, from->key);
+	const char *left_out =
+		from->left_out && from->left_out[0] ? layout_string(l, from->left_out) : "";
+
+	if (!to)
+		return NULL;
+	if (from->set.n)
+		memcpy(ranges, from->set.ranges, from->set.n * sizeof(*ranges));
+	*to = *from;
+	to->key = key;
+	to->left_out = left_out;
+	to->set = (struct prefix_set) { .ranges = ranges, .n = from->set.n, .sealed = true };
+	return to;
+}
+
+struct egress_source *egress_source_copy(const struct egress_source *templ)
+{
+	struct layout l = { 0 };
+
+	layout_source(&l, templ);
+	l = (struct layout) { .base = malloc(l.used) };
+	return l.base ? layout_source(&l, templ) : NULL;
 }
 
 void facts_free(void *facts)

@@ -1,6 +1,7 @@
 #include "dns/lookup.h"
 
 #include "base/clock.h"
+#include "dns/host_cache.h"
 #include "dns/pair.h"
 
 #include <stdio.h>
@@ -24,11 +25,21 @@ struct lookup {
 	enum dns_status status;
 	uint32_t lifetime;
 	uint32_t ttl;
+	uint32_t cached_s;
 	unsigned int pending;
 	size_t n;
 	struct channel_query query; /* MX or PTR */
 	char domain[WIRE_NAME_SIZE];
 	struct addr client;
+	struct lookup_aid aid;
+	struct named {
+		struct lookup *domain;
+		struct lookup *client; /* under way */
+		size_t host;
+		bool failed;
+		char name[WIRE_NAME_SIZE]; /* "": none */
+	} * named;
+	size_t n_named;
 	struct item {
 		union {
 			struct pair pair;
@@ -63,6 +74,9 @@ void lookup_abort(struct lookup *l)
 {
 	if (!l)
 		return;
+	for (size_t i = 0; i < l->n_named; i++)
+		lookup_abort(l->named[i].client);
+	free(l->named);
 	free(l->items);
 	free(l);
 }
@@ -92,6 +106,22 @@ static void lookup_end(struct lookup *l, void *result)
 
 /* Domain */
 
+static void fill_host(const struct lookup *l, size_t i, struct dns_host *host)
+{
+	const struct pair *p = &l->items[i].pair;
+
+	*host = (struct dns_host) {
+		.name = p->name,
+		.canonical = p->canonical,
+		.status = p->status,
+		.incomplete = p->incomplete || (l->more && i + 1 == l->n),
+		.preference = l->items[i].preference,
+		.n_addrs = p->n,
+		.addrs = p->addrs,
+		.ptr = l->authoritative ? facts_ptr_failed : "",
+	};
+}
+
 static void domain_end(struct lookup *l, enum facts_kind kind)
 {
 	struct dns_host hosts[LOOKUP_MAX_HOSTS];
@@ -104,6 +134,7 @@ static void domain_end(struct lookup *l, enum facts_kind kind)
 		.expires_ms = now + (int64_t)l->lifetime * 1000,
 		.confirmed_ms = -1,
 		.ttl = l->ttl,
+		.cached_s = l->cached_s,
 		.n_hosts = (uint16_t)(kind == FACTS_MX || kind == FACTS_ADDRESS ? l->n : 0),
 		.domain = l->domain,
 		.hosts = hosts,
@@ -111,19 +142,50 @@ static void domain_end(struct lookup *l, enum facts_kind kind)
 
 	if (kind == FACTS_FAILED)
 		facts.expires_ms = now + LIFETIME_FAILED * 1000;
-	for (size_t i = 0; i < facts.n_hosts; i++) {
-		const struct pair *p = &l->items[i].pair;
-		hosts[i] = (struct dns_host) {
-			.name = p->name,
-			.canonical = p->canonical,
-			.status = p->status,
-			.incomplete = p->incomplete || (l->more && i + 1u == facts.n_hosts),
-			.preference = l->items[i].preference,
-			.n_addrs = p->n,
-			.addrs = p->addrs,
-		};
-	}
+	for (size_t i = 0; i < facts.n_hosts; i++)
+		fill_host(l, i, &hosts[i]);
+	for (size_t i = 0; l->named && i < l->n_named; i++)
+		hosts[l->named[i].host].ptr =
+			l->named[i].failed ? facts_ptr_failed : l->named[i].name;
 	lookup_end(l, facts_copy(&facts));
+}
+
+static void on_name(void *user, void *result)
+{
+	struct named *named = user;
+	struct lookup *l = named->domain;
+	struct client_names *names = result;
+
+	named->client = NULL;
+	named->failed = !names || names->status == DNS_FAILED;
+	if (names && names->n)
+		memcpy(named->name, names->names[0], strlen(names->names[0]) + 1);
+	facts_free(names);
+	if (--l->pending == 0)
+		domain_end(l, FACTS_MX);
+}
+
+/* The MX set is there; the names of its hosts, where they are wanted. */
+static void ask_named(struct lookup *l)
+{
+	bool (*wants)(void *user, const struct dns_host *host) = l->aid.wants_ptr;
+	struct named *named;
+	struct dns_host host;
+
+	if (wants && !l->authoritative)
+		l->named = calloc(LOOKUP_MAX_NAMED, sizeof(*l->named));
+	for (size_t i = 0; wants && l->named && i < l->n && l->n_named < LOOKUP_MAX_NAMED; i++) {
+		fill_host(l, i, &host);
+		if (host.n_addrs == 0 || !wants(l->aid.user, &host))
+			continue;
+		named = &l->named[l->n_named++];
+		*named = (struct named) { .domain = l, .host = i };
+		named->client = lookup_client(l->hosts, &host.addrs[0], on_name, named);
+		named->failed = !named->client;
+		l->pending += named->client != NULL;
+	}
+	if (l->pending == 0)
+		domain_end(l, FACTS_MX);
 }
 
 struct domain_facts *lookup_failed(const char *domain)
@@ -143,15 +205,19 @@ static void host_done(struct pair *p)
 {
 	struct lookup *l = p->user;
 
+	if (p->done && l->aid.hosts && !l->no_mx)
+		host_cache_put(l->aid.hosts, p, clock_mono_ms());
 	l->failed = l->failed || p->failed;
 	/* the aa of an authoritative server says nothing about the resolver */
 	if (!l->authoritative || !l->no_mx)
 		l->aa = l->aa || p->aa;
 	lookup_lives(l, p->failed ? LIFETIME_PARTIAL : p->lifetime);
+	if (p->cached_s > l->cached_s)
+		l->cached_s = p->cached_s;
 	if (--l->pending)
 		return;
 	if (!l->no_mx)
-		domain_end(l, FACTS_MX);
+		ask_named(l);
 	else if (p->status == DNS_FAILED)
 		domain_end(l, FACTS_FAILED);
 	else
@@ -200,6 +266,7 @@ static size_t mx_set(const struct wire_answer *a, const struct wire_record **out
 static void ask_hosts(struct lookup *l, const struct wire_answer *a)
 {
 	const struct wire_record *set[WIRE_MAX_RECORDS] = { NULL };
+	bool known[LOOKUP_MAX_HOSTS] = { false };
 	size_t n = mx_set(a, set);
 
 	if (n == 0) {
@@ -215,9 +282,18 @@ static void ask_hosts(struct lookup *l, const struct wire_answer *a)
 	/* a belongs to the channel, but asking never answers: it stays as it is */
 	l->pending = (unsigned int)n;
 	for (size_t i = 0; i < n; i++) {
+		struct pair *p = &l->items[i].pair;
 		l->items[i].preference = set[i]->preference;
-		pair_ask(&l->items[i].pair, l->hosts, set[i]->name, false, host_done, l);
+		known[i] = l->aid.hosts &&
+			   host_cache_get(l->aid.hosts, set[i]->name, clock_mono_ms(), p);
+		p->user = l;
+		if (!known[i])
+			pair_ask(p, l->hosts, set[i]->name, false, host_done, l);
 	}
+	/* the last one ends it, if none was asked for */
+	for (size_t i = 0; i < n; i++)
+		if (known[i])
+			host_done(&l->items[i].pair);
 }
 
 static void mx_answer(void *user, const struct wire_answer *a)
@@ -232,6 +308,7 @@ static void mx_answer(void *user, const struct wire_answer *a)
 	lookup_lives(l, wire_answer_lifetime(a));
 	if (a->status == DNS_OK) {
 		l->ttl = a->ttl;
+		l->cached_s = wire_answer_lifetime(a);
 		ask_hosts(l, a);
 	} else if (a->status == DNS_NXDOMAIN) {
 		l->nxdomain = true;
@@ -242,13 +319,16 @@ static void mx_answer(void *user, const struct wire_answer *a)
 }
 
 struct lookup *lookup_domain(struct channel *own, struct channel *hosts, bool authoritative,
-			     const char *domain, lookup_done_fn done, void *user)
+			     const char *domain, const struct lookup_aid *aid, lookup_done_fn done,
+			     void *user)
 {
 	struct lookup *l = lookup_new(own, hosts, domain, done, user);
 
 	if (!l)
 		return NULL;
 	l->authoritative = authoritative;
+	if (aid)
+		l->aid = *aid;
 	channel_ask(own, domain, WIRE_MX, mx_answer, l, &l->query);
 	return l;
 }
@@ -269,7 +349,8 @@ static void client_end(struct lookup *l, enum dns_status status)
 	if (l->failed)
 		lookup_lives(l, status == DNS_FAILED ? LIFETIME_FAILED : LIFETIME_PARTIAL);
 	result.status = status;
-	result.expires_ms = clock_mono_ms() + (int64_t)l->lifetime * 1000;
+	result.fetched_ms = clock_mono_ms();
+	result.expires_ms = result.fetched_ms + (int64_t)l->lifetime * 1000;
 	lookup_end(l, client_names_copy(&result));
 }
 

@@ -9,6 +9,7 @@
 
 #define LOOKUP_MAX_HOSTS 32 /* of an MX set */
 #define LOOKUP_MAX_PTR   10 /* names of a client */
+#define LOOKUP_MAX_NAMED 4  /* hosts of an MX set whose own names are asked for */
 
 struct lookup;
 
@@ -16,14 +17,26 @@ struct lookup;
  * look-up is gone when the callback returns. */
 typedef void (*lookup_done_fn)(void *user, void *result);
 
+struct host_cache;
+
+/* What a domain's look-up goes by beside DNS. */
+struct lookup_aid {
+	bool (*wants_ptr)(void *user, const struct dns_host *host); /* NULL: of none */
+	void *user;
+	struct host_cache *hosts; /* of MX hosts; NULL: all are asked for */
+};
+
 /*
  * → struct domain_facts. The domain's own records are asked for on own, the addresses of its MX
  * hosts on hosts. authoritative: own asks the domain's servers, so its answers must have AA set,
  * and CNAMEs that lead out of what those servers know are a failure; aa is about hosts only then.
- * confirmed_ms is -1.
+ * confirmed_ms is -1. Of LOOKUP_MAX_NAMED hosts at most that aid (may be NULL) wants the first
+ * address is asked for its name; who can't be told has facts_ptr_failed, as all have when
+ * authoritative.
  */
 struct lookup *lookup_domain(struct channel *own, struct channel *hosts, bool authoritative,
-			     const char *domain, lookup_done_fn done, void *user);
+			     const char *domain, const struct lookup_aid *aid, lookup_done_fn done,
+			     void *user);
 /* → struct client_names. */
 struct lookup *lookup_client(struct channel *c, const struct addr *client, lookup_done_fn done,
 			     void *user);

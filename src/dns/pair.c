@@ -6,7 +6,9 @@ static void pair_add(struct pair *p, const struct wire_answer *a)
 
 	for (size_t i = 0; i < n; i++)
 		p->addrs[p->n++] = a->records[i].addr;
-	if (n < a->n || a->more)
+	if (p->take && a->n)
+		p->take(p, a);
+	else if (n < a->n || a->more)
 		p->incomplete = true;
 }
 
@@ -32,6 +34,8 @@ static void on_answer(void *user, const struct wire_answer *a)
 		lifetime = wire_answer_lifetime(a);
 		if (lifetime < p->lifetime)
 			p->lifetime = lifetime;
+		if (a->n && lifetime > p->cached_s)
+			p->cached_s = lifetime;
 		if (a->status == DNS_NXDOMAIN)
 			p->n_nxdomain++;
 		p->aa = p->aa || a->aa;

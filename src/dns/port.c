@@ -10,6 +10,7 @@ static void port_unref(struct resolver_port *p)
 	if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) > 1)
 		return;
 	pthread_mutex_destroy(&p->lock);
+	free(p->views);
 	free(p);
 }
 
@@ -31,6 +32,8 @@ static void *copy_result(enum resolver_kind kind, const void *value)
 		return client_names_copy(value);
 	case RESOLVER_NAMES:
 		return door_names_copy(value);
+	case RESOLVER_SOURCE:
+		return egress_source_copy(value);
 	}
 	return NULL;
 }
@@ -82,6 +85,9 @@ static void give_answer(struct resolver_port *p, struct resolver_request *req)
 	};
 	const struct client_names no_client = { .status = DNS_FAILED };
 	const struct door_names no_names = { 0 };
+	const struct egress_source no_source = {
+		.key = req->domain, .status = SOURCE_FAILED, .fetched_ms = -1, .left_out = ""
+	};
 	struct resolver_query *q = req->query;
 	const void *result = req->result;
 
@@ -99,6 +105,9 @@ static void give_answer(struct resolver_port *p, struct resolver_request *req)
 			break;
 		case RESOLVER_NAMES:
 			result = &no_names;
+			break;
+		case RESOLVER_SOURCE:
+			result = &no_source;
 			break;
 		}
 	q->answer(q, result);
@@ -120,11 +129,40 @@ static void on_async(uv_async_t *async)
 	}
 }
 
+/* Views belong to the turn of the loop, as what they lead to does. */
+static void views_reset(struct resolver_port *p)
+{
+	struct view_block *b;
+
+	while (p->views && (b = p->views->next)) {
+		p->views->next = b->next;
+		free(b);
+	}
+	if (p->views)
+		p->views->n = 0;
+}
+
+static struct domain_facts *view_new(struct resolver_port *p)
+{
+	struct view_block *b = p->views;
+
+	if (!b || b->n == ARRAY_SIZE(b->views)) {
+		b = malloc(sizeof(*b));
+		if (!b)
+			return NULL;
+		b->next = p->views;
+		b->n = 0;
+		p->views = b;
+	}
+	return &b->views[b->n++];
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct resolver_port *p = prepare->data;
 
 	epoch_leave(&p->reader);
+	views_reset(p);
 }
 
 int resolver_port_new(struct resolver *r, uv_loop_t *loop, struct resolver_port **ret_port)
@@ -176,6 +214,7 @@ void resolver_port_free(struct resolver_port *port)
 	while ((req = request_queue_take(&left)))
 		port_drop(req);
 	epoch_remove(&port->resolver->epoch, &port->reader);
+	views_reset(port);
 	uv_close((uv_handle_t *)&port->async, on_handle_closed);
 	uv_close((uv_handle_t *)&port->prepare, on_handle_closed);
 }
@@ -196,6 +235,9 @@ bool resolver_usable(const struct resolver *r, enum resolver_kind kind, const vo
 		return now_ms < ((const struct client_names *)value)->expires_ms;
 	case RESOLVER_NAMES:
 		return now_ms < ((const struct door_names *)value)->expires_ms;
+	case RESOLVER_SOURCE:
+		return now_ms < ((const struct egress_source *)value)->expires_ms ||
+		       ((const struct egress_source *)value)->stale;
 	}
 	return false;
 }
@@ -221,7 +263,22 @@ static const void *peek(struct resolver_port *port, enum resolver_kind kind, con
 
 const struct domain_facts *resolver_peek_domain(struct resolver_port *port, const char *domain)
 {
-	return peek(port, RESOLVER_DOMAIN, &port->resolver->domains, domain_key(domain));
+	struct resolver *r = port->resolver;
+	struct domain_facts *view = view_new(port);
+	int64_t now = clock_mono_ms();
+	struct door *d;
+
+	if (!view)
+		return NULL;
+	/* left when the loop goes back to waiting: on_prepare() */
+	epoch_enter(&r->epoch, &port->reader);
+	d = door_table_find(&r->doors, domain_key(domain));
+	if (!d || !door_read(d, now, view) || !resolver_usable(r, RESOLVER_DOMAIN, view, now)) {
+		port->views->n--; /* it is not given out */
+		return NULL;
+	}
+	door_touch(d, now);
+	return view;
 }
 
 const struct client_names *resolver_peek_client(struct resolver_port *port,
@@ -235,13 +292,18 @@ const struct door_names *resolver_peek_names(struct resolver_port *port, const c
 	return peek(port, RESOLVER_NAMES, &port->resolver->names, domain_key(domain));
 }
 
+const struct egress_source *resolver_peek_source(struct resolver_port *port, const char *key)
+{
+	return peek(port, RESOLVER_SOURCE, sources_table(port->resolver, key), domain_key(key));
+}
+
 int resolver_ask(struct resolver_port *port, enum resolver_kind kind, const char *domain,
 		 const struct addr *client, struct resolver_query *query)
 {
 	size_t n = kind == RESOLVER_CLIENT ? 0 : strlen(domain);
 	struct resolver_request *req;
 
-	if (n >= WIRE_NAME_SIZE)
+	if (n >= (kind == RESOLVER_SOURCE ? SOURCE_KEY_MAX : WIRE_NAME_SIZE))
 		return -ENAMETOOLONG;
 	req = calloc(1, sizeof(*req) + n + 1);
 	if (!req)
@@ -249,9 +311,9 @@ int resolver_ask(struct resolver_port *port, enum resolver_kind kind, const char
 	req->port = port;
 	req->query = query;
 	req->kind = kind;
-	if (kind == RESOLVER_CLIENT)
+	if (client)
 		req->client = *client;
-	else
+	if (n)
 		memcpy(req->domain, domain, n);
 	query->request = req;
 	query->prev = NULL;

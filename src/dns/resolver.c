@@ -8,7 +8,13 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { TICK_MS = 500 };
+enum {
+	TICK_MS = 500,
+	MAX_SOURCES = 20000,
+	MAX_EXISTS = 100000,
+	MAX_CLIENTS = 250000,
+	MAX_NAMES = 100000,
+};
 
 static const struct resolver_conf defaults = {
 	.timeout_ms = 2000,
@@ -19,12 +25,28 @@ static const struct resolver_conf defaults = {
 	.confirm_port = 53,
 };
 
-static void on_keep(struct resolver *r, struct resolver_request *req)
+static void on_command(struct resolver *r, struct resolver_request *req)
 {
-	struct door *d = door_get(r, req->domain);
+	struct source *s;
+	struct door *d;
 
-	if (d)
-		door_keep(r, d);
+	switch (req->command) {
+	case REQUEST_KEEP:
+		if ((d = door_get(r, req->domain)))
+			door_keep(r, d);
+		break;
+	case REQUEST_RELEASE:
+		if ((d = door_table_find(&r->doors, domain_key(req->domain))))
+			door_let_go(r, d);
+		break;
+	case REQUEST_KEEP_CLIENT:
+		client_keep(r, &req->client);
+		break;
+	case REQUEST_KEEP_SOURCE:
+		if ((s = sources_get(r, req->domain)))
+			sources_keep(r, s);
+		break;
+	}
 	free(req);
 }
 
@@ -51,7 +73,7 @@ static void on_async(uv_async_t *async)
 	pthread_mutex_unlock(&r->lock);
 	while ((req = request_queue_take(&batch))) {
 		if (!req->port)
-			on_keep(r, req);
+			on_command(r, req);
 		else
 			tasks_ask(r, req);
 	}
@@ -68,6 +90,7 @@ static void on_tick(uv_timer_t *tick)
 	struct resolver *r = tick->data;
 
 	doors_tick(r);
+	sources_tick(r);
 	tasks_pump(r);
 	epoch_reclaim(&r->epoch);
 }
@@ -91,17 +114,45 @@ void resolver_send(struct resolver *r, struct resolver_request *req)
 		uv_async_send(&r->async);
 }
 
-int resolver_keep(struct resolver *r, const char *domain)
+static int command(struct resolver *r, int what, const char *domain)
 {
 	size_t n = strlen(domain);
 	struct resolver_request *req;
 
-	if (n >= WIRE_NAME_SIZE)
+	if (n >= (what == REQUEST_KEEP_SOURCE ? SOURCE_KEY_MAX : WIRE_NAME_SIZE))
 		return -ENAMETOOLONG;
 	req = calloc(1, sizeof(*req) + n + 1);
 	if (!req)
 		return -ENOMEM;
+	req->command = what;
 	memcpy(req->domain, domain, n);
+	resolver_send(r, req);
+	return 0;
+}
+
+int resolver_keep(struct resolver *r, const char *domain)
+{
+	return command(r, REQUEST_KEEP, domain);
+}
+
+int resolver_release(struct resolver *r, const char *domain)
+{
+	return command(r, REQUEST_RELEASE, domain);
+}
+
+int resolver_keep_source(struct resolver *r, const char *key)
+{
+	return command(r, REQUEST_KEEP_SOURCE, key);
+}
+
+int resolver_keep_client(struct resolver *r, const struct addr *client)
+{
+	struct resolver_request *req = calloc(1, sizeof(*req) + 1);
+
+	if (!req)
+		return -ENOMEM;
+	req->command = REQUEST_KEEP_CLIENT;
+	req->client = *client;
 	resolver_send(r, req);
 	return 0;
 }
@@ -127,13 +178,26 @@ static int init_tables(struct resolver *r)
 	size_t max = r->conf.max_domains;
 	int res;
 
-	res = table_init(&r->domains, &r->epoch, max, facts_free, door_free);
+	res = door_table_init(&r->doors, &r->epoch, max, door_gone, r);
 	if (res == 0)
-		res = table_init(&r->clients, &r->epoch, max, facts_free, NULL);
+		res = table_init(&r->clients, &r->epoch, min_size(max, MAX_CLIENTS), facts_free,
+				 NULL);
 	if (res == 0)
-		res = table_init(&r->names, &r->epoch, max, facts_free, NULL);
+		res = table_init(&r->names, &r->epoch, min_size(max, MAX_NAMES), facts_free, NULL);
+	if (res == 0)
+		res = table_init(&r->sources, &r->epoch, MAX_SOURCES, sources_value_free,
+				 sources_free);
+	if (res == 0)
+		res = table_init(&r->exists, &r->epoch, MAX_EXISTS, sources_value_free,
+				 sources_free);
+	if (res == 0)
+		res = set_store_init(&r->sets);
+	if (res == 0)
+		res = host_cache_init(&r->hosts, &r->epoch);
 	if (res == 0)
 		res = wheel_init(&r->wheel, clock_mono_ms());
+	if (res == 0)
+		res = wheel_init(&r->source_wheel, clock_mono_ms());
 	return res;
 }
 
@@ -196,11 +260,17 @@ static void resolver_deinit(struct resolver *r)
 		else
 			free(req);
 	}
-	table_deinit(&r->domains);
+	door_table_deinit(&r->doors);
 	table_deinit(&r->clients);
 	table_deinit(&r->names);
+	table_deinit(&r->sources);
+	table_deinit(&r->exists);
+	host_cache_deinit(&r->hosts);
 	wheel_deinit(&r->wheel);
+	wheel_deinit(&r->source_wheel);
+	map_deinit(&r->line_shares, NULL);
 	epoch_deinit(&r->epoch);
+	set_store_deinit(&r->sets);
 	pthread_mutex_destroy(&r->lock);
 	free(r);
 }
@@ -217,6 +287,7 @@ int resolver_new(const struct resolver_conf *conf, struct resolver **ret_resolve
 	set_defaults(&r->conf);
 	epoch_init(&r->epoch);
 	pthread_mutex_init(&r->lock, NULL);
+	map_init(&r->line_shares);
 	res = init_tables(r);
 	if (res == 0)
 		res = init_loop(r, conf);
@@ -224,6 +295,8 @@ int resolver_new(const struct resolver_conf *conf, struct resolver **ret_resolve
 		resolver_deinit(r);
 		return res;
 	}
+	if (r->conf.restore)
+		r->conf.restore(r->conf.user, r);
 	res = start_thread(r);
 	if (res < 0) {
 		stop(r);
@@ -253,15 +326,17 @@ void resolver_stats(struct resolver *r, struct resolver_stats *ret_stats)
 	const struct resolver_counters *c = &r->counters;
 
 	*ret_stats = (struct resolver_stats) {
-		.domains = r->domains.n,
+		.domains = r->doors.n,
 		.lookups = c->lookups,
 		.joined = c->joined,
 		.failed = c->failed,
 		.stale = c->stale,
 		.refreshed = c->refreshed,
-		.evicted = r->domains.evicted,
+		.evicted = r->doors.evicted,
 		.in_flight = c->in_flight,
 		.confirmed = c->confirmed,
 		.aa = c->aa,
+		.sources = r->sources.n + r->exists.n,
+		.sources_failed = c->sources_failed,
 	};
 }

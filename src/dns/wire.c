@@ -129,7 +129,27 @@ static int rdata_name(const struct cursor *c, const struct rr *rr, size_t at, ch
 	return 0;
 }
 
-static int parse_record(const struct cursor *c, const struct rr *rr, struct wire_record *rec)
+/* RFC 1035 3.3.14: strings, each with its length in front. They are put behind the text of a that
+ * is in use; keep_record() takes it into use. */
+static int parse_text(const uint8_t *p, size_t size, struct wire_answer *a, struct wire_record *rec)
+{
+	size_t n = a->text_n;
+
+	rec->text_at = a->text_n;
+	for (size_t at = 0; at < size;) {
+		size_t len = p[at];
+		if (len > size - at - 1 || len > sizeof(a->text) - n)
+			return -EBADMSG;
+		memcpy(a->text + n, p + at + 1, len);
+		n += len;
+		at += 1 + len;
+	}
+	rec->text_n = (uint16_t)(n - a->text_n);
+	return size > 0 ? 0 : -EBADMSG;
+}
+
+static int parse_record(const struct cursor *c, const struct rr *rr, struct wire_answer *a,
+			struct wire_record *rec)
 {
 	size_t size = rr->end - rr->rdata;
 	const uint8_t *p = c->data + rr->rdata;
@@ -154,10 +174,26 @@ static int parse_record(const struct cursor *c, const struct rr *rr, struct wire
 	case WIRE_PTR:
 	case WIRE_CNAME:
 		return rdata_name(c, rr, rr->rdata, rec->name);
+	case WIRE_TXT:
+		return parse_text(p, size, a, rec);
 	case WIRE_SOA:
 		break;
 	}
 	return -EBADMSG;
+}
+
+/* Half of the room is for SPF records only: a name may have any number of others. */
+static void keep_text(struct wire_answer *a, const struct wire_record *rec)
+{
+	struct sv text = { a->text + rec->text_at, rec->text_n };
+	bool spf = sv_starts_nocase(text, SV("v=spf1"));
+
+	if (a->n >= (spf ? WIRE_MAX_RECORDS : WIRE_MAX_RECORDS / 2)) {
+		a->more = true;
+		return;
+	}
+	a->records[a->n++] = *rec;
+	a->text_n = (uint16_t)(a->text_n + rec->text_n);
 }
 
 /* When there is no room, the MX record of worst preference makes it. */
@@ -165,6 +201,12 @@ static void keep_record(struct wire_answer *a, const struct wire_record *rec, en
 {
 	struct wire_record *worst = NULL;
 
+	if (type == WIRE_TXT) {
+		keep_text(a, rec);
+		return;
+	}
+	if ((type == WIRE_A || type == WIRE_AAAA) && a->n_addrs < WIRE_MAX_ADDRS)
+		a->addrs[a->n_addrs++] = rec->addr;
 	if (a->n < WIRE_MAX_RECORDS) {
 		a->records[a->n++] = *rec;
 		return;
@@ -202,12 +244,12 @@ static int follow_chain(const struct cursor *msg, const struct sections *s, enum
 		if (rr.class != CLASS_IN || strcmp(rr.owner, a->canonical) != 0)
 			continue;
 		if (rr.type == type) {
-			if (parse_record(&c, &rr, &rec) < 0)
+			if (parse_record(&c, &rr, a, &rec) < 0)
 				return -EBADMSG;
 			keep_record(a, &rec, type);
 			a->records_ttl = min_ttl(a->records_ttl, rr.ttl);
 		} else if (rr.type == WIRE_CNAME && !cname) {
-			if (parse_record(&c, &rr, &rec) < 0)
+			if (parse_record(&c, &rr, a, &rec) < 0)
 				return -EBADMSG;
 			memcpy(target, rec.name, sizeof(target));
 			target_ttl = rr.ttl;

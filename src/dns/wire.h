@@ -14,15 +14,18 @@ enum wire_type {
 	WIRE_SOA = 6,
 	WIRE_PTR = 12,
 	WIRE_MX = 15,
+	WIRE_TXT = 16,
 	WIRE_AAAA = 28,
 };
 
 #define WIRE_NAME_SIZE   256 /* a name as text, with its NUL */
 #define WIRE_MAX_RECORDS 64
+#define WIRE_MAX_ADDRS   4096 /* no message has more */
 
 struct wire_record {
 	struct addr addr;          /* A, AAAA */
 	uint16_t preference;       /* MX */
+	uint16_t text_at, text_n;  /* TXT: wire_text() */
 	char name[WIRE_NAME_SIZE]; /* MX, NS, PTR */
 };
 
@@ -32,14 +35,25 @@ struct wire_answer {
 	/* A CNAME leads to canonical, and the answer doesn't tell what is there: status is NODATA
 	 * then, but only asking for canonical tells. */
 	bool dangling;
-	bool more;            /* there were more records than fit; of MX those kept are the best */
+	bool more;            /* there were more records than fit; of MX those kept are the best, of
+				 TXT those that begin with "v=spf1" */
 	uint32_t ttl;         /* least of everything the answer rests on; of a negative answer by
 				 RFC 2308 5, 0 without SOA */
 	uint32_t records_ttl; /* least of the records only */
 	char canonical[WIRE_NAME_SIZE];
 	uint16_t n;
+	uint16_t text_n;  /* octets of text in use */
+	uint16_t n_addrs; /* A, AAAA: all of them are in addrs, the first n in records, too */
 	struct wire_record records[WIRE_MAX_RECORDS];
+	char text[UINT16_MAX]; /* of TXT: no message has more */
+	struct addr addrs[WIRE_MAX_ADDRS];
 };
+
+/* What a TXT record says, its strings in one (RFC 7208 3.3); any octets. */
+static inline struct sv wire_text(const struct wire_answer *a, size_t i)
+{
+	return (struct sv) { a->text + a->records[i].text_at, a->records[i].text_n };
+}
 
 /*
  * name is lower-case without trailing dot, type one that has records above (no CNAME, no SOA).

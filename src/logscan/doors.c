@@ -34,6 +34,8 @@ static void *copy_answer(enum resolver_kind kind, const void *answer)
 		return client_names_copy(answer);
 	case RESOLVER_NAMES:
 		return door_names_copy(answer);
+	case RESOLVER_SOURCE:
+		return egress_source_copy(answer);
 	case RESOLVER_DOMAIN:
 	case RESOLVER_CONFIRM:
 		break;
@@ -60,7 +62,8 @@ static int submit(struct doors_batch *b)
 		a->batch = b;
 		a->query = (struct resolver_query) { .answer = on_answer, .user = a };
 		r = resolver_ask(b->doors->port, a->question->kind, a->question->domain,
-				 &a->question->client, &a->query);
+				 a->question->kind == RESOLVER_CLIENT ? &a->question->client : NULL,
+				 &a->query);
 		if (r < 0) {
 			b->idle[b->n_idle++] = a;
 			b->done++;

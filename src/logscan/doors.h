@@ -5,11 +5,12 @@
  *
  * The file has one record a line, as dig and zone files write them, names in full:
  *
- *     NAME [TTL] [IN] MX|A|AAAA|CNAME|PTR DATA
+ *     NAME [TTL] [IN] MX|A|AAAA|TXT|CNAME|PTR DATA
  *     NAME NXDOMAIN|NODATA            no such name; a name without such records
- *     NAME SERVFAIL [MX|A|AAAA|PTR]   look-ups that failed; without a type all
+ *     NAME SERVFAIL [MX|A|AAAA|TXT|PTR]   look-ups that failed; without a type all
  *
- * ';' and '#' begin a comment. A domain that the file does not name is one whose look-up failed; a
+ * Of TXT only SPF records count: "v=spf1 ...", in one or more strings. ';' and '#' outside of a
+ * string begin a comment. A domain that the file does not name is one whose look-up failed; a
  * client whose reverse name it does not have has no name.
  */
 #pragma once
@@ -22,11 +23,12 @@
 struct doors;
 
 struct doors_question {
-	enum resolver_kind kind; /* RESOLVER_DOMAIN, RESOLVER_CLIENT or RESOLVER_NAMES */
-	const char *domain;      /* of a domain or its names */
+	enum resolver_kind kind; /* any but RESOLVER_CONFIRM */
+	const char *domain;      /* of a domain or its names; the key of a source */
 	struct addr client;
 	uint32_t row; /* the asker's own */
-	void *answer; /* domain_facts, client_names or door_names, the asker's; NULL: no memory */
+	void *answer; /* domain_facts, client_names, door_names or egress_source, the asker's; NULL:
+			 no memory, or no key */
 };
 
 /* 0; -errno, told to err. */

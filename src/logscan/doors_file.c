@@ -1,63 +1,24 @@
-/*
- * Doors from a file of DNS records. What a set of records means is what dns/lookup.c makes of the
- * same answers: MX set, implicit MX, null MX; CNAMEs followed.
- */
+/* A file of DNS records is read here; what its records say of a door is in doors_answer.c. */
 #include "logscan/doors_private.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "dns/lookup.h"
-#include "logscan/index.h"
+#include "dns/spf.h"
+#include "dns/wire.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define CHAIN_MAX 8
-#define LIFE_MS   (365 * 24 * 3600 * 1000LL)
-
-enum file_type {
-	TYPE_MX,
-	TYPE_A,
-	TYPE_AAAA,
-	TYPE_CNAME,
-	TYPE_PTR,
-	TYPE_NXDOMAIN,
-	TYPE_NODATA,
-	TYPE_SERVFAIL,
-	TYPE_ANY, /* what a SERVFAIL without a type is of */
-};
-
 static const char *const type_names[] = {
-	[TYPE_MX] = "MX",         [TYPE_A] = "A",
-	[TYPE_AAAA] = "AAAA",     [TYPE_CNAME] = "CNAME",
-	[TYPE_PTR] = "PTR",       [TYPE_NXDOMAIN] = "NXDOMAIN",
-	[TYPE_NODATA] = "NODATA", [TYPE_SERVFAIL] = "SERVFAIL",
-};
-
-struct record {
-	uint32_t next; /* of the same name; INDEX_NONE */
-	uint8_t type;
-	uint16_t preference; /* of a SERVFAIL: enum file_type that the look-up was for */
-	union {
-		struct addr addr;
-		uint32_t name; /* position in strings */
-	};
-};
-
-struct name {
-	uint32_t string;
-	uint32_t records;
-};
-
-struct doors_file {
-	struct name *names;
-	size_t n_names, alloc_names;
-	struct index index;
-	struct record *records;
-	size_t n_records, alloc_records;
-	char *strings;
-	size_t n_strings, alloc_strings;
+	[TYPE_MX] = "MX",
+	[TYPE_A] = "A",
+	[TYPE_AAAA] = "AAAA",
+	[TYPE_TXT] = "TXT",
+	[TYPE_CNAME] = "CNAME",
+	[TYPE_PTR] = "PTR",
+	[TYPE_NXDOMAIN] = "NXDOMAIN",
+	[TYPE_NODATA] = "NODATA",
+	[TYPE_SERVFAIL] = "SERVFAIL",
 };
 
 void doors_file_free(struct doors_file *f)
@@ -80,7 +41,7 @@ static bool same_name(const void *user, uint32_t at, const void *key)
 	return strcmp(f->strings + f->names[at].string, key) == 0;
 }
 
-static uint32_t find_name(const struct doors_file *f, const char *name)
+uint32_t doors_file_find(const struct doors_file *f, const char *name)
 {
 	return index_find(&f->index, map_hash(sv_from(name)), same_name, f, name);
 }
@@ -115,7 +76,7 @@ static int add_string(struct doors_file *f, const char *s, uint32_t *ret_at)
 
 static int add_name(struct doors_file *f, const char *name, uint32_t *ret_at)
 {
-	uint32_t at = find_name(f, name), string;
+	uint32_t at = doors_file_find(f, name), string;
 
 	if (at == INDEX_NONE) {
 		at = (uint32_t)f->n_names;
@@ -159,14 +120,19 @@ static int add_record(struct doors_file *f, const char *owner, const struct reco
 	return 0;
 }
 
+static void skip_blanks(struct sv *line)
+{
+	while (line->n > 0 && (line->p[0] == ' ' || line->p[0] == '\t'))
+		*line = (struct sv) { line->p + 1, line->n - 1 };
+}
+
 /* The next word of *line; empty at its end. */
 static struct sv word(struct sv *line)
 {
 	size_t n = 0;
 	struct sv w;
 
-	while (line->n > 0 && (line->p[0] == ' ' || line->p[0] == '\t'))
-		*line = (struct sv) { line->p + 1, line->n - 1 };
+	skip_blanks(line);
 	while (n < line->n && line->p[n] != ' ' && line->p[n] != '\t')
 		n++;
 	w = (struct sv) { line->p, n };
@@ -200,10 +166,97 @@ static const char *read_failed(struct sv w, struct record *r)
 {
 	size_t type = w.n ? find_type(w) : TYPE_ANY;
 
-	if (w.n > 0 && type > TYPE_AAAA && type != TYPE_PTR)
-		return "no type; accepted: NAME SERVFAIL [MX|A|AAAA|PTR]";
+	if (w.n > 0 && type > TYPE_TXT && type != TYPE_PTR)
+		return "no type; accepted: NAME SERVFAIL [MX|A|AAAA|TXT|PTR]";
 	r->preference = (uint16_t)type;
 	return NULL;
+}
+
+/* The octet after a backslash (RFC 1035 5.1), which stands at v.p[i]: itself, or three digits.
+ * Returns the position behind it. */
+static size_t read_escape(struct sv v, size_t i, char *ret_octet)
+{
+	uint64_t octet;
+
+	if (i + 3 < v.n && sv_to_u64((struct sv) { v.p + i + 1, 3 }, 255, &octet) == 0) {
+		*ret_octet = (char)octet;
+		return i + 4;
+	}
+	*ret_octet = i + 1 < v.n ? v.p[i + 1] : '\\';
+	return i + 2;
+}
+
+/* Where the comment of a line begins, or its end. */
+static size_t comment(struct sv line)
+{
+	bool quoted = false;
+
+	for (size_t i = 0; i < line.n; i++) {
+		if (line.p[i] == '\\' && quoted)
+			i++;
+		else if (line.p[i] == '"')
+			quoted = !quoted;
+		else if (!quoted && (line.p[i] == ';' || line.p[i] == '#'))
+			return i;
+	}
+	return line.n;
+}
+
+/* One string, quoted or a word; *at is the end of what is in out. false: it has no end. */
+static bool read_string(struct sv *rest, char *out, size_t *at)
+{
+	bool quoted = rest->p[0] == '"';
+	size_t i = quoted;
+
+	while (i < rest->n &&
+	       (quoted ? rest->p[i] != '"' : rest->p[i] != ' ' && rest->p[i] != '\t')) {
+		char octet = rest->p[i];
+
+		i = octet == '\\' ? read_escape(*rest, i, &octet) : i + 1;
+		if (octet) /* no record that counts has one */
+			out[(*at)++] = octet;
+	}
+	if (quoted && i++ >= rest->n)
+		return false;
+	i = min_size(i, rest->n);
+	*rest = (struct sv) { rest->p + i, rest->n - i };
+	return true;
+}
+
+/* All strings of a record as one, into text, which has room for rest and a NUL. */
+static bool read_strings(struct sv rest, char *text)
+{
+	size_t n = 0;
+
+	skip_blanks(&rest);
+	if (rest.n == 0)
+		return false;
+	for (; rest.n > 0; skip_blanks(&rest))
+		if (!read_string(&rest, text, &n))
+			return false;
+	text[n] = '\0';
+	return true;
+}
+
+/* Only SPF records are kept; of others their name. */
+static const char *read_text(struct doors_file *f, struct sv rest, const char *owner,
+			     struct record *r)
+{
+	char *text = malloc(rest.n + 1);
+	const char *fault = NULL;
+	uint32_t at;
+	int res = 0;
+
+	if (!text)
+		return "";
+	if (!read_strings(rest, text))
+		fault = "no text; accepted: NAME TXT \"v=spf1 ...\" [\"...\"]";
+	else if (spf_is_record(sv_from(text)))
+		res = add_record(f, owner, r, text);
+	else
+		res = add_name(f, owner, &at);
+	free(text);
+	return res < 0 ? "" : fault;
 }
 
 static const char *read_data(struct sv *rest, struct record *r, char *target)
@@ -228,6 +281,7 @@ static const char *read_data(struct sv *rest, struct record *r, char *target)
 		return NULL;
 	case TYPE_SERVFAIL:
 		return read_failed(word(rest), r);
+	case TYPE_TXT: /* read_text() */
 	case TYPE_CNAME:
 	case TYPE_PTR:
 	case TYPE_ANY:
@@ -242,8 +296,9 @@ static const char *read_data(struct sv *rest, struct record *r, char *target)
 /* NULL, or what is wrong; "" : no memory. */
 static const char *read_line(struct doors_file *f, struct sv line)
 {
-	static const char accepted[] = "no record; accepted: NAME [TTL] [IN] "
-				       "MX|A|AAAA|CNAME|PTR DATA, NAME NXDOMAIN|NODATA|SERVFAIL";
+	static const char accepted[] =
+		"no record; accepted: NAME [TTL] [IN] "
+		"MX|A|AAAA|TXT|CNAME|PTR DATA, NAME NXDOMAIN|NODATA|SERVFAIL";
 	char owner[WIRE_NAME_SIZE], target[WIRE_NAME_SIZE] = "";
 	struct record r = { 0 };
 	uint64_t ttl;
@@ -251,9 +306,7 @@ static const char *read_line(struct doors_file *f, struct sv line)
 	size_t type;
 	struct sv w;
 
-	for (size_t i = 0; i < line.n; i++)
-		if (line.p[i] == ';' || line.p[i] == '#')
-			line.n = i;
+	line.n = comment(line);
 	w = word(&line);
 	if (w.n == 0)
 		return NULL;
@@ -268,6 +321,8 @@ static const char *read_line(struct doors_file *f, struct sv line)
 	if (type == ARRAY_SIZE(type_names))
 		return accepted;
 	r.type = (uint8_t)type;
+	if (type == TYPE_TXT)
+		return read_text(f, line, owner, &r);
 	fault = read_data(&line, &r, target);
 	if (fault)
 		return fault;
@@ -330,247 +385,4 @@ int doors_open_file(const char *file, FILE *err, struct doors **ret_doors)
 	else
 		*ret_doors = d;
 	return r;
-}
-
-/* ---- answering ---- */
-
-/* Records of one type of a name, CNAMEs followed. */
-struct found {
-	enum dns_status status;
-	bool failed; /* there may be more records */
-	const char *canonical;
-	const struct record *records[LOOKUP_MAX_HOSTS * 2];
-	size_t n;
-};
-
-static void collect(const struct doors_file *f, uint32_t name, enum file_type type,
-		    struct found *out, const char **ret_cname)
-{
-	bool gone = false, exists = false;
-
-	for (uint32_t i = f->names[name].records; i != INDEX_NONE; i = f->records[i].next) {
-		const struct record *r = &f->records[i];
-
-		exists = exists || r->type < TYPE_NXDOMAIN;
-		if (r->type == type && out->n < ARRAY_SIZE(out->records))
-			out->records[out->n++] = r;
-		else if (r->type == TYPE_CNAME)
-			*ret_cname = f->strings + r->name;
-		else if (r->type == TYPE_NXDOMAIN)
-			gone = true;
-		else if (r->type == TYPE_SERVFAIL)
-			out->failed =
-				out->failed || r->preference == TYPE_ANY || r->preference == type;
-	}
-	if (gone && !exists)
-		out->status = DNS_NXDOMAIN;
-}
-
-static void find(const struct doors_file *f, const char *name, enum file_type type,
-		 struct found *out)
-{
-	*out = (struct found) { .status = DNS_FAILED, .canonical = name };
-	for (int hops = 0; hops < CHAIN_MAX; hops++) {
-		const char *cname = NULL;
-		uint32_t at = find_name(f, out->canonical);
-
-		out->status = at == INDEX_NONE ? DNS_FAILED : DNS_NODATA;
-		if (at != INDEX_NONE)
-			collect(f, at, type, out, &cname);
-		if (out->failed)
-			out->status = DNS_FAILED;
-		if (out->n > 0)
-			out->status = DNS_OK;
-		if (out->n > 0 || !cname)
-			return;
-		out->canonical = cname;
-	}
-	out->status = DNS_FAILED;
-}
-
-struct host_addrs {
-	struct addr addrs[2 * LOOKUP_MAX_HOSTS * 2];
-	uint16_t n;
-	bool incomplete; /* a family's look-up failed */
-};
-
-static void find_addrs(const struct doors_file *f, const char *name, struct host_addrs *out,
-		       enum dns_status *ret_status, const char **ret_canonical)
-{
-	struct found found;
-
-	out->n = 0;
-	out->incomplete = false;
-	for (enum file_type type = TYPE_A; type <= TYPE_AAAA; type++) {
-		find(f, name, type, &found);
-		out->incomplete = out->incomplete || found.failed;
-		for (size_t i = 0; i < found.n; i++)
-			out->addrs[out->n++] = found.records[i]->addr;
-	}
-	*ret_canonical = found.canonical;
-	*ret_status = out->n ? DNS_OK : found.status;
-}
-
-struct domain_facts *doors_failed_domain(const char *domain)
-{
-	return lookup_failed(domain);
-}
-
-struct mx {
-	const char *name;
-	uint16_t preference;
-};
-
-static int by_preference(const void *a, const void *b)
-{
-	const struct mx *left = a, *right = b;
-
-	if (left->preference != right->preference)
-		return left->preference < right->preference ? -1 : 1;
-	return strcmp(left->name, right->name);
-}
-
-/* As dns/lookup.c: sorted, each host once, without roots beside others. Returns how many. */
-static size_t mx_set(const struct doors_file *f, const struct found *found, struct mx *out)
-{
-	size_t n = 0, kept = 0;
-
-	for (size_t i = 0; i < found->n; i++) {
-		const char *name = f->strings + found->records[i]->name;
-
-		if (*name)
-			out[n++] = (struct mx) { name, found->records[i]->preference };
-	}
-	if (n > 1)
-		qsort(out, n, sizeof(*out), by_preference);
-	for (size_t i = 0; i < n; i++) {
-		bool seen = false;
-
-		for (size_t k = 0; k < kept; k++)
-			seen = seen || strcmp(out[k].name, out[i].name) == 0;
-		if (!seen)
-			out[kept++] = out[i];
-	}
-	return min_size(kept, LOOKUP_MAX_HOSTS);
-}
-
-static void find_host(const struct doors_file *f, const struct mx *mx, struct dns_host *host,
-		      struct host_addrs *addrs)
-{
-	enum dns_status status;
-	const char *canonical;
-
-	find_addrs(f, mx->name, addrs, &status, &canonical);
-	*host = (struct dns_host) {
-		.name = mx->name,
-		.canonical = canonical,
-		.status = status,
-		.incomplete = addrs->incomplete,
-		.preference = mx->preference,
-		.n_addrs = addrs->n,
-		.addrs = addrs->addrs,
-	};
-}
-
-static struct domain_facts *answer_domain(const struct doors_file *f, const char *domain)
-{
-	struct dns_host hosts[LOOKUP_MAX_HOSTS];
-	struct host_addrs addrs[LOOKUP_MAX_HOSTS];
-	struct mx set[ARRAY_SIZE(((struct found *)NULL)->records)], own = { domain, 0 };
-	int64_t now = clock_mono_ms();
-	struct found mx;
-	struct domain_facts facts = {
-		.kind = FACTS_MX,
-		.fetched_ms = now,
-		.expires_ms = now + LIFE_MS,
-		.confirmed_ms = -1,
-		.domain = domain,
-		.hosts = hosts,
-	};
-
-	find(f, domain, TYPE_MX, &mx);
-	if (mx.status == DNS_FAILED)
-		return lookup_failed(domain);
-	if (mx.status == DNS_NXDOMAIN) {
-		facts.kind = FACTS_NOTHING;
-		facts.nxdomain = true;
-		return facts_copy(&facts);
-	}
-	facts.n_hosts = (uint16_t)mx_set(f, &mx, set);
-	for (size_t i = 0; i < facts.n_hosts; i++)
-		find_host(f, &set[i], &hosts[i], &addrs[i]);
-	if (mx.n > 0) {
-		facts.kind = facts.n_hosts ? FACTS_MX : FACTS_NULL_MX;
-		return facts_copy(&facts);
-	}
-	find_host(f, &own, &hosts[0], &addrs[0]);
-	if (hosts[0].status == DNS_FAILED)
-		return lookup_failed(domain);
-	facts.n_hosts = hosts[0].n_addrs > 0;
-	facts.kind = facts.n_hosts ? FACTS_ADDRESS : FACTS_NOTHING;
-	return facts_copy(&facts);
-}
-
-static struct client_names *answer_client(const struct doors_file *f, const struct addr *client)
-{
-	struct client_names names = { .status = DNS_OK, .expires_ms = clock_mono_ms() + LIFE_MS };
-	enum file_type type = addr_is_v4(client) ? TYPE_A : TYPE_AAAA;
-	const char *confirmed[LOOKUP_MAX_PTR];
-	char reverse[WIRE_NAME_SIZE];
-	struct found ptr, forward;
-	bool failed = false;
-
-	lookup_reverse_name(client, reverse);
-	find(f, reverse, TYPE_PTR, &ptr);
-	if (ptr.n == 0)
-		names.status = find_name(f, reverse) != INDEX_NONE && ptr.status == DNS_FAILED
-				       ? DNS_FAILED
-				       : DNS_NXDOMAIN;
-	for (size_t i = 0; i < ptr.n && names.n < LOOKUP_MAX_PTR; i++) {
-		const char *name = f->strings + ptr.records[i]->name;
-
-		find(f, name, type, &forward);
-		failed = failed || forward.failed;
-		for (size_t k = 0; k < forward.n; k++)
-			if (addr_eq(&forward.records[k]->addr, client)) {
-				confirmed[names.n++] = name;
-				break;
-			}
-	}
-	/* without any name that leads back a failure may have hidden one */
-	if (names.n == 0 && failed)
-		names.status = DNS_FAILED;
-	names.names = confirmed;
-	return client_names_copy(&names);
-}
-
-static struct door_names *answer_names(const struct doors_file *f, const char *domain)
-{
-	struct door_names names = { .expires_ms = clock_mono_ms() + LIFE_MS };
-	struct host_addrs addrs[DOOR_NAME_COUNT];
-	char name[WIRE_NAME_SIZE + 8];
-	enum dns_status status;
-	const char *canonical;
-
-	for (size_t i = 0; i < DOOR_NAME_COUNT; i++) {
-		snprintf(name, sizeof(name), "%s%s", lookup_name_labels[i], domain);
-		find_addrs(f, name, &addrs[i], &status, &canonical);
-		names.n[i] = addrs[i].n;
-		names.addrs[i] = addrs[i].addrs;
-	}
-	return door_names_copy(&names);
-}
-
-void *doors_file_answer(const struct doors_file *f, const struct doors_question *q)
-{
-	switch (q->kind) {
-	case RESOLVER_CLIENT:
-		return answer_client(f, &q->client);
-	case RESOLVER_NAMES:
-		return answer_names(f, q->domain);
-	case RESOLVER_DOMAIN:
-	case RESOLVER_CONFIRM:
-		break;
-	}
-	return answer_domain(f, q->domain);
 }

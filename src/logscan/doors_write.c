@@ -100,6 +100,64 @@ static void write_client(FILE *out, const struct addr *client, const struct clie
 	}
 }
 
+static struct addr addr_next(const struct addr *a)
+{
+	struct addr next = *a;
+
+	for (int i = 15; i >= 0 && ++next.b[i] == 0; i--)
+		;
+	return next;
+}
+
+static void write_spf(FILE *out, const char *name, const struct egress_source *s)
+{
+	char text[ADDR_STRLEN + 4];
+
+	fprintf(out, "%s. TXT \"v=spf1\"", name);
+	for (size_t i = 0; i < s->set.n; i++) {
+		struct addr at = s->set.ranges[i].lo, last;
+		struct prefix p;
+
+		/* a range is one prefix, but where one was merged with what it overlaps */
+		while (prefix_set_match(&s->set, &at, &p)) {
+			fprintf(out, " \" %s:%s\"", addr_is_v4(&at) ? "ip4" : "ip6",
+				prefix_format(&p, text));
+			last = prefix_last(&p);
+			if (addr_cmp(&last, &s->set.ranges[i].hi) >= 0)
+				break;
+			at = addr_next(&last);
+		}
+	}
+	/* something that can't be expanded, so that it is incomplete again */
+	if (s->incomplete)
+		fprintf(out, " \" exists:%%{i}.left-out.invalid\"");
+	fprintf(out, " \" -all\"\n");
+}
+
+/* What it expands to, not what it was made of: no other name is needed to read it again. */
+static void write_source(FILE *out, const char *key, const struct egress_source *s)
+{
+	const char *name = strchr(key, ':') + 1;
+	bool spf = strncmp(key, "spf:", 4) == 0, host = strncmp(key, "host:", 5) == 0;
+
+	if (s->status == SOURCE_NONE) {
+		fprintf(out, "%s. NODATA\n", name);
+	} else if (s->status == SOURCE_FAILED) {
+		fprintf(out, "%s. SERVFAIL %s\n", name, spf ? "TXT" : "A");
+		if (host)
+			fprintf(out, "%s. SERVFAIL AAAA\n", name);
+	} else if (spf) {
+		write_spf(out, name, s);
+	} else if (host) {
+		for (size_t i = 0; i < s->set.n; i++)
+			write_addrs(out, name, &s->set.ranges[i].lo, 1);
+		if (s->incomplete)
+			fprintf(out, "%s. SERVFAIL A\n%s. SERVFAIL AAAA\n", name, name);
+	} else {
+		fprintf(out, "%s. A 127.0.0.2\n", name);
+	}
+}
+
 void doors_write(FILE *out, const struct doors_question *q)
 {
 	const struct door_names *names = q->answer;
@@ -116,6 +174,9 @@ void doors_write(FILE *out, const struct doors_question *q)
 			snprintf(name, sizeof(name), "%s%s", lookup_name_labels[i], q->domain);
 			write_addrs(out, name, names->addrs[i], names->n[i]);
 		}
+		return;
+	case RESOLVER_SOURCE:
+		write_source(out, q->domain, q->answer);
 		return;
 	case RESOLVER_DOMAIN:
 	case RESOLVER_CONFIRM:

@@ -6,6 +6,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+void judge_deinit(struct judge *j)
+{
+	prefix_set_deinit(&j->servers);
+	egress_deinit(&j->egress);
+}
+
 bool judge_is_server(const struct judge *j, const struct addr *a)
 {
 	return j->servers.n > 0 && prefix_set_contains(&j->servers, a);
@@ -222,6 +228,8 @@ struct decide_facts judge_facts(const struct judge *j, const struct book *b, con
 		.names = c->names,
 		.confirm_tried = true,
 		.now_ms = clock_mono_ms(),
+		.source = egress_find,
+		.user = (void *)(uintptr_t)&j->egress,
 	};
 }
 
@@ -249,9 +257,15 @@ static void note_domain(struct judge *j, struct book *b, uint32_t domain,
 		return;
 	enum door_kind kind = door_classify(f, &best);
 	bool self = kind == DOOR_SELF || kind == DOOR_BACKUP;
+	bool known = d->grade == GRADE_CONFIGURED || d->grade == GRADE_PROVEN;
 
-	if (!self && d->grade != GRADE_CONFIGURED && best >= 0 && f->dns->hosts[best].n_addrs > 0)
-		leads_to = &f->dns->hosts[best].addrs[0];
+	if (!self && !known && best >= 0 && f->dns->hosts[best].n_addrs > 0) {
+		struct door_owner owner;
+
+		door_owner_of(f, best, &owner);
+		if (!owner.row)
+			leads_to = &f->dns->hosts[best].addrs[0];
+	}
 	memory_door_seen(j->memory, f->domain, self, leads_to);
 }
 
@@ -273,12 +287,16 @@ static enum mail_class class_of(enum reason reason)
 		return CLASS_BACKUP;
 	case REASON_INGRESS:
 	case REASON_EGRESS:
+	case REASON_SHARED_EGRESS:
 	case REASON_PTR:
+	case REASON_GRACE:
 		return CLASS_SCANNER;
 	case REASON_ADDRESS:
 	case REASON_NOT_ADDRESS:
 		return CLASS_ELSEWHERE;
 	case REASON_NOT_EGRESS:
+	case REASON_RETRIED:
+	case REASON_BACKUP_CLOSED:
 		return CLASS_DIRECT;
 	case REASON_NULL_MX:
 		return CLASS_NULL;
@@ -342,6 +360,8 @@ static int judge_flow(struct judge *j, struct book *b, struct flow *f)
 		struct decision d;
 		int r = decide(&facts, &d);
 
+		if (r == DECIDE_NEEDS_SOURCE)
+			memcpy(j->wanted_source, d.wanted_source, sizeof(j->wanted_source));
 		if (r != DECIDE_DONE)
 			return r;
 		note_domain(j, b, domain, &facts, &d);
@@ -388,13 +408,14 @@ static bool is_hosted(const struct judge *j, const struct book_domain *d)
 	return (d->evidence & HOSTED_WORLD) && !(d->evidence & HOSTED_REMOTE);
 }
 
-static void find_own_doors(struct judge *j, struct book *b)
+static int find_own_doors_round(struct judge *j, struct book *b)
 {
 	for (size_t i = 0; i < b->n_flows; i++) {
 		const struct flow *f = &b->flows[i];
 		struct book_domain *row;
 		struct decide_facts facts;
 		struct decision d;
+		int r;
 
 		__builtin_prefetch(book_client_ahead(b, i));
 		if (f->judged || f->kind != FLOW_WORLD)
@@ -403,9 +424,40 @@ static void find_own_doors(struct judge *j, struct book *b)
 		if (row->shape != RCPT_DOMAIN || row->hosted || is_hosted(j, row))
 			continue; /* nothing depends on it */
 		facts = judge_facts(j, b, f, b->domains[f->domain].base);
-		if (decide(&facts, &d) == DECIDE_DONE && d.own_front_door)
+		r = decide(&facts, &d);
+		if (r == DECIDE_DONE && d.own_front_door)
 			row->evidence |= HOSTED_OWN_DOOR;
+		else if (r == DECIDE_NEEDS_SOURCE)
+			r = egress_want(&j->egress, d.wanted_source);
+		if (r < 0)
+			return r;
 	}
+	return 0;
+}
+
+/* 0; 1: stopped; -errno. */
+static int ask_sources(struct judge *j)
+{
+	const struct catalogue *shipped = j->policy->catalogue;
+
+	j->step = JUDGE_SOURCES;
+	return egress_ask(&j->egress, j->doors, shipped, on_progress, j);
+}
+
+/* Doors through which nobody came in need no sources, so all that are wanted here are of use. */
+static int find_own_doors(struct judge *j, struct book *b)
+{
+	int r, stopped = 0;
+
+	do {
+		r = find_own_doors_round(j, b);
+		if (r == 0 && egress_wants(&j->egress))
+			r = ask_sources(j);
+		else
+			break;
+		stopped = r > 0 ? r : stopped;
+	} while (r >= 0);
+	return r < 0 ? r : stopped;
 }
 
 static int find_hosted(struct judge *j, struct book *b)
@@ -453,7 +505,7 @@ static int want_client(struct wanted *w, uint32_t client)
 	return 0;
 }
 
-/* 0, or -errno; wanted gets the clients whose names are needed for it. */
+/* 0, or -errno; wanted gets the clients whose names are needed for it, j->egress the sources. */
 static int judge_round(struct judge *j, struct book *b, struct wanted *w)
 {
 	for (size_t i = 0; i < b->n_flows; i++) {
@@ -468,6 +520,8 @@ static int judge_round(struct judge *j, struct book *b, struct wanted *w)
 			continue;
 		if (r == DECIDE_NEEDS_CLIENT && !b->clients[f->client].names)
 			r = want_client(w, f->client);
+		else if (r == DECIDE_NEEDS_SOURCE)
+			r = egress_want(&j->egress, j->wanted_source);
 		else
 			r = -ENOMEM; /* all else was asked for: it could not be kept */
 		if (r < 0)
@@ -476,36 +530,55 @@ static int judge_round(struct judge *j, struct book *b, struct wanted *w)
 	return 0;
 }
 
-int judge_flows(struct judge *j, struct book *b)
+/* Until every flow has its verdict: each round tells what is needed next. 0; 1: stopped; -errno. */
+static int judge_rounds(struct judge *j, struct book *b)
 {
 	struct wanted w = { 0 };
+	int stopped = 0, r;
+
+	for (;;) {
+		w.n = 0;
+		r = judge_round(j, b, &w);
+		if (r < 0 || (w.n == 0 && !egress_wants(&j->egress)))
+			break;
+		r = w.n > 0 ? judge_clients(j, b, w.clients, w.n) : 0;
+		stopped = r > 0 ? r : stopped;
+		if (r >= 0)
+			r = ask_sources(j);
+		stopped = r > 0 ? r : stopped;
+		if (r < 0)
+			break;
+	}
+	free(w.clients);
+	return r < 0 ? r : stopped;
+}
+
+int judge_flows(struct judge *j, struct book *b)
+{
 	int stopped, r;
 
 	book_flush(b);
 	for (size_t i = 0; i < b->n_flows; i++)
 		if (!b->flows[i].judged)
 			(void)judge_simple(j, b, &b->flows[i]);
-	if (j->live)
+	if (j->live) {
 		forget_expired(b);
+		egress_forget(&j->egress);
+	}
+	j->egress.rounds = 0;
 	r = stopped = ask_domains(j, b);
 	if (r < 0)
 		return r;
-	find_own_doors(j, b);
-	r = find_hosted(j, b);
-	if (r == 0)
-		r = judge_round(j, b, &w);
-	if (r == 0 && w.n > 0) {
-		r = judge_clients(j, b, w.clients, w.n);
-		stopped = r > 0 ? r : stopped;
-		w.n = 0;
-		if (r >= 0)
-			r = judge_round(j, b, &w);
-	}
-	free(w.clients);
-	return r < 0 ? r : stopped;
+	r = find_own_doors(j, b);
+	stopped = r > 0 ? r : stopped;
+	if (r >= 0)
+		r = find_hosted(j, b);
+	if (r >= 0)
+		r = judge_rounds(j, b);
+	return r != 0 ? r : stopped;
 }
 
-void judge_write_doors(const struct book *b, FILE *out)
+void judge_write_doors(const struct judge *j, const struct book *b, FILE *out)
 {
 	for (size_t i = 0; i < b->n_domains; i++) {
 		const struct book_domain *d = &b->domains[i];
@@ -521,4 +594,5 @@ void judge_write_doors(const struct book *b, FILE *out)
 		doors_write(out, &(struct doors_question) { .kind = RESOLVER_CLIENT,
 							    .client = b->clients[i].addr,
 							    .answer = b->clients[i].names });
+	egress_write(&j->egress, out);
 }

@@ -8,8 +8,9 @@
 #include "conf/conf.h"
 #include "logscan/book.h"
 #include "logscan/doors.h"
+#include "logscan/egress.h"
 
-enum judge_step { JUDGE_DOMAINS, JUDGE_CLIENTS, JUDGE_NAMES };
+enum judge_step { JUDGE_DOMAINS, JUDGE_CLIENTS, JUDGE_NAMES, JUDGE_SOURCES };
 
 struct judge {
 	const struct policy *policy;
@@ -25,8 +26,14 @@ struct judge {
 	/* false: stop asking. May be NULL. */
 	bool (*progress)(void *user, enum judge_step step, size_t done, size_t n);
 	void *user;
-	enum judge_step step; /* private */
+	/* private */
+	enum judge_step step;
+	struct egress egress;
+	char wanted_source[SOURCE_KEY_MAX];
 };
+
+/* What it made itself: servers and what was looked up. */
+void judge_deinit(struct judge *j);
 
 /* Puts servers together, the logs' own included. 0, -ENOMEM. */
 int judge_servers(struct judge *j, const struct book *b);
@@ -42,6 +49,6 @@ int judge_clients(struct judge *j, struct book *b, const uint32_t *clients, size
 struct decide_facts judge_facts(const struct judge *j, const struct book *b, const struct flow *f,
 				uint32_t domain);
 /* All that was looked up, as a file for doors_open_file(). */
-void judge_write_doors(const struct book *b, FILE *out);
+void judge_write_doors(const struct judge *j, const struct book *b, FILE *out);
 
 bool judge_is_server(const struct judge *j, const struct addr *a);

@@ -148,7 +148,12 @@ int scan_settle(struct scan *s)
 	if (!s->conf.lines_only)
 		tally_take(&s->tally, &s->book, j);
 	if (s->conf.proof) {
-		int e = learn_take(s->conf.proof, &s->book, j);
+		int e = learn_names(j, &s->book);
+
+		if (e < 0)
+			return e;
+		r = e > 0 ? e : r;
+		e = learn_take(s->conf.proof, &s->book, j);
 		if (e < 0)
 			return e;
 	}

@@ -1,11 +1,14 @@
 /*
- * Hosted domains in shards, each a map under its own lock, since every RCPT of every worker asks
+ * Hosted domains in shards, each a table under its own lock, since every RCPT of every worker asks
  * for one. The value of a domain is the meeting that its door leads to: one of the two that are
  * embedded (not seen yet, self), or one that stands for a foreign address.
  *
  * Locks are taken in the order shard, meetings.
  */
-#include "policy/memory.h"
+#include "policy/memory_private.h"
+
+#include "base/map.h"
+#include "policy/name_table.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -22,13 +25,13 @@ struct meeting {
 };
 
 struct scanner_known {
-	bool proven;
+	enum scanner_standing proof;
 	struct prefix_set rivals;
 };
 
 struct shard {
 	pthread_rwlock_t lock;
-	struct map domains; /* name → struct meeting */
+	struct name_table domains; /* name → struct meeting */
 } __attribute__((aligned(SHARD_CACHE)));
 
 struct memory {
@@ -48,12 +51,32 @@ struct memory {
 	struct meeting self;
 	struct meeting *largest; /* NULL: none */
 	atomic_bool doubt;
+
+	_Atomic uint64_t version;
+	struct memory_egress *egress;
 };
 
-static struct shard *shard_of(const struct memory *m, struct sv domain)
+struct memory_egress *memory_egress_of(const struct memory *m)
 {
-	/* The map uses the hash's low bits for its buckets. */
-	return (struct shard *)&m->shards[(map_hash(domain) >> 56) & (SHARDS - 1)];
+	return m->egress;
+}
+
+void memory_changed(struct memory *m)
+{
+	static _Atomic uint64_t versions;
+
+	atomic_store(&m->version, atomic_fetch_add(&versions, 1) + 1);
+}
+
+uint64_t memory_version(const struct memory *m)
+{
+	return atomic_load_explicit(&m->version, memory_order_acquire);
+}
+
+static struct shard *shard_of(const struct memory *m, uint64_t hash)
+{
+	/* The table uses the hash's low bits for its slots. */
+	return (struct shard *)&m->shards[(hash >> 56) & (SHARDS - 1)];
 }
 
 int memory_new(struct memory **ret_memory)
@@ -63,9 +86,13 @@ int memory_new(struct memory **ret_memory)
 	if (!m)
 		return -ENOMEM;
 	memset(m, 0, sizeof(*m));
+	memory_changed(m);
+	if (memory_egress_new(&m->egress) < 0) {
+		free(m);
+		return -ENOMEM;
+	}
 	for (size_t i = 0; i < SHARDS; i++) {
 		pthread_rwlock_init(&m->shards[i].lock, NULL);
-		map_init(&m->shards[i].domains);
 	}
 	pthread_rwlock_init(&m->heard_lock, NULL);
 	map_init(&m->heard);
@@ -92,7 +119,7 @@ void memory_free(struct memory *m)
 	if (!m)
 		return;
 	for (size_t i = 0; i < SHARDS; i++) {
-		map_deinit(&m->shards[i].domains, NULL);
+		name_table_deinit(&m->shards[i].domains);
 		pthread_rwlock_destroy(&m->shards[i].lock);
 	}
 	map_deinit(&m->heard, free);
@@ -101,21 +128,23 @@ void memory_free(struct memory *m)
 	pthread_rwlock_destroy(&m->proofs_lock);
 	map_deinit(&m->meetings, free);
 	pthread_rwlock_destroy(&m->meetings_lock);
+	memory_egress_free(m->egress);
 	free(m);
 }
 
 int memory_hosted_add(struct memory *m, struct sv domain)
 {
-	struct shard *s = shard_of(m, domain);
+	uint64_t hash = map_hash(domain);
+	struct shard *s = shard_of(m, hash);
 	int r;
 
 	pthread_rwlock_wrlock(&s->lock);
-	if (map_get(&s->domains, domain))
+	if (name_table_get(&s->domains, domain, hash))
 		r = 1;
 	else if (atomic_load(&m->n_hosted) >= MEMORY_HOSTED_MAX)
 		r = -ENOSPC;
 	else
-		r = map_put(&s->domains, domain, &m->unseen, NULL);
+		r = name_table_put(&s->domains, domain, hash, &m->unseen);
 	if (r == 0)
 		atomic_fetch_add(&m->n_hosted, 1);
 	pthread_rwlock_unlock(&s->lock);
@@ -125,10 +154,11 @@ int memory_hosted_add(struct memory *m, struct sv domain)
 bool memory_is_hosted(const struct memory *m, const char *domain)
 {
 	struct sv key = sv_from(domain);
-	struct shard *s = shard_of(m, key);
+	uint64_t hash = map_hash(key);
+	struct shard *s = shard_of(m, hash);
 
 	pthread_rwlock_rdlock(&s->lock);
-	bool hosted = map_get(&s->domains, key) != NULL;
+	bool hosted = name_table_get(&s->domains, key, hash) != NULL;
 
 	pthread_rwlock_unlock(&s->lock);
 	return hosted;
@@ -141,13 +171,14 @@ size_t memory_hosted_count(const struct memory *m)
 
 static int shard_each(struct shard *s, int (*fn)(void *user, const char *domain), void *user)
 {
-	struct map_entry *e = NULL;
+	struct sv name;
+	size_t at = 0;
 	char domain[256];
 	int r = 0;
 
-	while (r >= 0 && (e = map_next(&s->domains, e))) {
-		size_t n = min_size(e->key_len, sizeof(domain) - 1);
-		memcpy(domain, e->key, n);
+	while (r >= 0 && name_table_next(&s->domains, &at, &name)) {
+		size_t n = min_size(name.n, sizeof(domain) - 1);
+		memcpy(domain, name.p, n);
 		domain[n] = '\0';
 		r = fn(user, domain);
 	}
@@ -233,7 +264,7 @@ int memory_heard_each(struct memory *m, int (*fn)(void *user, const char *scanne
 	return r < 0 ? r : 0;
 }
 
-static int prefix_set_copy(struct prefix_set *to, const struct prefix_set *from)
+int prefix_set_copy(struct prefix_set *to, const struct prefix_set *from)
 {
 	prefix_set_init(to);
 	if (from->n == 0)
@@ -246,7 +277,7 @@ static int prefix_set_copy(struct prefix_set *to, const struct prefix_set *from)
 	return 0;
 }
 
-int memory_scanner_set_proven(struct memory *m, const char *scanner, bool proven,
+int memory_scanner_set_proven(struct memory *m, const char *scanner, enum scanner_standing proof,
 			      const struct prefix_set *rivals)
 {
 	struct sv key = sv_from(scanner);
@@ -256,13 +287,13 @@ int memory_scanner_set_proven(struct memory *m, const char *scanner, bool proven
 
 	if (key.n == 0)
 		return 0;
-	if (proven || rivals->n > 0) {
+	if (proof != SCANNER_UNPROVEN || rivals->n > 0) {
 		known = calloc(1, sizeof(*known));
 		if (!known || prefix_set_copy(&known->rivals, rivals) < 0) {
 			free(known);
 			return -ENOMEM;
 		}
-		known->proven = proven;
+		known->proof = proof;
 	}
 	pthread_rwlock_wrlock(&m->proofs_lock);
 	if (known)
@@ -270,24 +301,35 @@ int memory_scanner_set_proven(struct memory *m, const char *scanner, bool proven
 	else
 		old = map_remove(&m->proofs, key);
 	atomic_store(&m->n_proofs, m->proofs.n);
+	memory_changed(m);
 	pthread_rwlock_unlock(&m->proofs_lock);
 	scanner_known_free(r < 0 ? known : old);
 	return r < 0 ? r : 0;
 }
 
-bool memory_scanner_is_proven(const struct memory *memory, const char *scanner)
+static enum scanner_standing proof_of(const struct memory *memory, const char *scanner)
 {
 	struct memory *m = (struct memory *)memory;
 	const struct scanner_known *known;
 
 	if (atomic_load(&m->n_proofs) == 0)
-		return false;
+		return SCANNER_UNPROVEN;
 	pthread_rwlock_rdlock(&m->proofs_lock);
 	known = map_get(&m->proofs, sv_from(scanner));
-	bool proven = known && known->proven;
+	enum scanner_standing proof = known ? known->proof : SCANNER_UNPROVEN;
 
 	pthread_rwlock_unlock(&m->proofs_lock);
-	return proven;
+	return proof;
+}
+
+bool memory_scanner_is_proven(const struct memory *m, const char *scanner)
+{
+	return proof_of(m, scanner) == SCANNER_PROVEN;
+}
+
+bool memory_scanner_has_grown(const struct memory *m, const char *scanner)
+{
+	return proof_of(m, scanner) == SCANNER_GROWN;
 }
 
 bool memory_scanner_is_rival(const struct memory *memory, const char *scanner,
@@ -371,17 +413,18 @@ static bool leads_there(const struct memory *m, const struct meeting *meeting, b
 	return meeting != &m->self && meeting != &m->unseen && addr_eq(&meeting->addr, leads_to);
 }
 
-static void door_moved(struct memory *m, struct shard *s, struct sv domain, bool self,
+static void door_moved(struct memory *m, struct sv domain, uint64_t hash, bool self,
 		       const struct addr *leads_to)
 {
-	struct meeting *was = map_get(&s->domains, domain), *now;
+	struct shard *s = shard_of(m, hash);
+	struct meeting *was = name_table_get(&s->domains, domain, hash), *now;
 
 	if (!was || leads_there(m, was, self, leads_to))
 		return;
 	now = self ? &m->self : leads_to ? meeting_at(m, leads_to) : &m->unseen;
 	if (!now)
 		return;
-	if (map_put(&s->domains, domain, now, NULL) != 1) {
+	if (name_table_put(&s->domains, domain, hash, now) != 1) {
 		meeting_drop_if_empty(m, now);
 		return;
 	}
@@ -394,15 +437,34 @@ static void door_moved(struct memory *m, struct shard *s, struct sv domain, bool
 	doubt_update(m);
 }
 
+bool memory_hosted_remove(struct memory *m, const char *domain)
+{
+	struct sv key = sv_from(domain);
+	uint64_t hash = map_hash(key);
+	struct shard *s = shard_of(m, hash);
+	bool was;
+
+	pthread_rwlock_wrlock(&s->lock);
+	pthread_rwlock_wrlock(&m->meetings_lock);
+	door_moved(m, key, hash, false, NULL); /* it counts nowhere any more */
+	pthread_rwlock_unlock(&m->meetings_lock);
+	was = name_table_remove(&s->domains, key, hash) != NULL;
+	if (was)
+		atomic_fetch_sub(&m->n_hosted, 1);
+	pthread_rwlock_unlock(&s->lock);
+	return was;
+}
+
 void memory_door_seen(struct memory *m, const char *domain, bool self, const struct addr *leads_to)
 {
 	struct sv key = sv_from(domain);
-	struct shard *s = shard_of(m, key);
+	uint64_t hash = map_hash(key);
+	struct shard *s = shard_of(m, hash);
 	const struct meeting *was;
 
 	/* Nearly every call tells nothing new. */
 	pthread_rwlock_rdlock(&s->lock);
-	was = map_get(&s->domains, key);
+	was = name_table_get(&s->domains, key, hash);
 	bool news = was && !leads_there(m, was, self, leads_to);
 
 	pthread_rwlock_unlock(&s->lock);
@@ -411,7 +473,7 @@ void memory_door_seen(struct memory *m, const char *domain, bool self, const str
 
 	pthread_rwlock_wrlock(&s->lock);
 	pthread_rwlock_wrlock(&m->meetings_lock);
-	door_moved(m, s, key, self, leads_to);
+	door_moved(m, key, hash, self, leads_to);
 	pthread_rwlock_unlock(&m->meetings_lock);
 	pthread_rwlock_unlock(&s->lock);
 }

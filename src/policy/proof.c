@@ -23,7 +23,7 @@ static void domain_proof_free(void *domain)
 	free(d);
 }
 
-static void scanner_proof_free(void *scanner)
+void scanner_proof_free(void *scanner)
 {
 	struct scanner_proof *s = scanner;
 
@@ -38,6 +38,8 @@ int proof_new(struct proof **ret_proof)
 	if (!p)
 		return -ENOMEM;
 	map_init(&p->scanners);
+	map_init(&p->egress);
+	p->max_domains = PROOF_DOMAINS_MAX;
 	*ret_proof = p;
 	return 0;
 }
@@ -47,6 +49,7 @@ void proof_free(struct proof *p)
 	if (!p)
 		return;
 	map_deinit(&p->scanners, scanner_proof_free);
+	map_deinit(&p->egress, egress_proof_free);
 	free(p);
 }
 
@@ -96,7 +99,7 @@ static int domain_at(struct proof *p, struct scanner_proof *s, struct sv name,
 	int r;
 
 	if (!d) {
-		if (s->domains.n >= PROOF_SCANNER_DOMAINS || p->n_domains >= PROOF_DOMAINS_MAX)
+		if (s->domains.n >= PROOF_SCANNER_DOMAINS || p->n_domains >= p->max_domains)
 			return 1;
 		d = calloc(1, sizeof(*d));
 		if (!d)
@@ -191,19 +194,41 @@ static int network_count(struct network_proof *n, const struct proof_network *ro
 	return 0;
 }
 
-/* Whose names these are, and whether the scanner's. */
-static void look_at_names(const struct proof_mail *m, struct proof_network *row)
+/* In the registrable domain of a host or suffix? */
+static bool is_in_domain_of(const char *name, const char *host)
 {
-	const char *of_scanner = registrable_domain(m->mx_host);
+	const char *domain = host ? registrable_domain(host) : NULL;
 
-	for (unsigned i = 0; m->names && i < m->names->n && !row->related; i++) {
-		const char *name = m->names->names[i], *domain = registrable_domain(name);
+	return domain && name_is_below(name, domain);
+}
 
-		row->related = of_scanner && name_is_below(name, of_scanner) &&
-			       !name_is_generic(name, &m->client);
-		if (!row->ptr_domain || row->related)
-			row->ptr_domain = domain;
+static bool is_in_domain_of_row(const char *name, const struct catalogue_row *row)
+{
+	bool found = false;
+
+	for (size_t i = 0; row && !found && i < row->n_mx; i++)
+		found = is_in_domain_of(name, row->mx[i]);
+	for (size_t i = 0; row && !found && i < row->n_ptr; i++)
+		found = is_in_domain_of(name, row->ptr[i]);
+	return found;
+}
+
+bool proof_is_related(const struct proof_mail *m, const char **ret_ptr_domain)
+{
+	const char *found = NULL;
+	bool related = false;
+
+	for (unsigned i = 0; m->names && i < m->names->n && !related; i++) {
+		const char *name = m->names->names[i];
+
+		related =
+			(is_in_domain_of(name, m->mx_host) || is_in_domain_of_row(name, m->row)) &&
+			!name_is_generic(name, &m->client);
+		if (!found || related)
+			found = registrable_domain(name);
 	}
+	*ret_ptr_domain = found;
+	return related;
 }
 
 static int count_outside(struct domain_proof *d, const struct proof_mail *m)
@@ -213,7 +238,7 @@ static int count_outside(struct domain_proof *d, const struct proof_mail *m)
 	struct network_proof *n;
 	int r;
 
-	look_at_names(m, &row);
+	row.related = proof_is_related(m, &row.ptr_domain);
 	if ((r = network_at(d, &row.network.addr, &n)) < 0 || (r = network_count(n, &row)) < 0)
 		return r;
 	d->outside += m->messages;
@@ -258,7 +283,7 @@ struct walk {
 	char scanner[PROOF_NAME_MAX], domain[PROOF_NAME_MAX];
 };
 
-static void copy_key(const struct map_entry *e, char out[PROOF_NAME_MAX])
+void copy_key(const struct map_entry *e, char out[PROOF_NAME_MAX])
 {
 	size_t n = min_size(e->key_len, PROOF_NAME_MAX - 1);
 
@@ -335,7 +360,7 @@ int proof_each(const struct proof *p, const struct proof_visit *visit)
 
 	while (r >= 0 && (e = map_next(&p->scanners, e)))
 		r = walk_scanner(&w, e);
-	return r < 0 ? r : 0;
+	return r < 0 ? r : egress_each(p, visit);
 }
 
 static bool is_span(int64_t first_ms, int64_t last_ms)
@@ -451,7 +476,7 @@ static void forget(struct proof *p, struct sv name)
 
 int proof_merge(struct proof *p, const struct proof *news)
 {
-	struct proof_visit put = { put_scanner, put_domain, put_network, p };
+	struct proof_visit put = { put_scanner, put_domain, put_network, .user = p };
 	struct walk w = { .visit = &put };
 	const struct map_entry *e = NULL;
 	int r = 0;
@@ -467,5 +492,17 @@ int proof_merge(struct proof *p, const struct proof *news)
 			forget(p, name);
 		r = walk_scanner(&w, e);
 	}
-	return r < 0 ? r : 0;
+	return r < 0 ? r : egress_merge(p, news);
+}
+
+int proof_join(struct proof *p, const struct proof *news)
+{
+	struct proof_visit put = { put_scanner, put_domain, put_network, .user = p };
+	struct walk w = { .visit = &put };
+	const struct map_entry *e = NULL;
+	int r = 0;
+
+	while (r >= 0 && (e = map_next(&news->scanners, e)))
+		r = walk_scanner(&w, e);
+	return r < 0 ? r : egress_merge(p, news);
 }

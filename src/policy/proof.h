@@ -36,12 +36,16 @@
 
 #include "base/addr.h"
 #include "dns/facts.h"
+#include "policy/catalogue.h"
 
 #define PROOF_NETWORKS        32
 #define PROOF_SCANNER_DOMAINS 20000
 #define PROOF_DOMAINS_MAX     100000 /* all scanners'; 160 MB and names, if all counters are used */
 #define PROOF_SCANNERS_MAX    50000
 #define PROOF_RIVAL_DOMAINS   3
+#define PROOF_SETTLED         4096 /* of one scanner; of all, 50,000 */
+#define PROOF_HELD            32   /* of one scanner; of all, 20,000 */
+#define PROOF_HOLD_MS         (7 * 24 * 3600 * 1000LL)
 #define PROOF_DECIDE_MS       (14 * 24 * 3600 * 1000LL)
 #define PROOF_NEW_MS          (30 * 24 * 3600 * 1000LL)
 #define PROOF_NAME_MAX        256 /* of scanners and domains, with the NUL */
@@ -64,7 +68,8 @@ struct proof_conf {
 struct proof_mail {
 	const char *scanner; /* as in struct decision; domain: lower-case A-labels */
 	const char *domain;
-	const char *mx_host; /* of that scanner */
+	const char *mx_host;             /* of that scanner */
+	const struct catalogue_row *row; /* the same; NULL: none */
 	struct addr client;
 	bool inside;
 	const struct client_names *names; /* of the client; NULL: not known. Needed outside only */
@@ -72,8 +77,15 @@ struct proof_mail {
 	int64_t first_ms, last_ms;
 };
 
+/* The network that a client counts for: /24 or /48. */
+struct prefix proof_network_of(const struct addr *client);
+
 int proof_new(struct proof **ret_proof);
 void proof_free(struct proof *p);
+
+/* Does a name of the client lie in the registrable domain of the MX host, or of a suffix of the
+ * catalogue's row? ret_ptr_domain: the domain of that name, else of the first; NULL: none. */
+bool proof_is_related(const struct proof_mail *m, const char **ret_ptr_domain);
 
 /* 0; 1: over a bound, not all of it was kept; -ENOMEM. */
 int proof_add(struct proof *p, const struct proof_mail *m);
@@ -97,6 +109,7 @@ struct proof_rival {
 	bool related;
 	const char *ptr_domain; /* registrable domain of a client's name in it, valid as long as
 				   the proof isn't changed; NULL: none */
+	bool held;              /* found by proof_recent.h; if only for its name, domains is 0 */
 };
 
 struct proof_state {
@@ -125,13 +138,22 @@ struct proof_summary {
 };
 
 /*
- * Judges all scanners and tells memory: who is proven, who their rivals are, and when they were
- * heard (which memory keeps by the monotonic clock). Scanners that memory knows and p doesn't stay
- * as they are. 0 or -ENOMEM. This is where counting in the running daemon joins: proof_add() as
- * mail is accepted, proof_apply() from time to time.
+ * Judges all scanners and tells memory: who is proven, who their rivals are, what is settled, and
+ * when they were heard (which memory keeps by the monotonic clock). Scanners that memory knows and
+ * p doesn't stay as they are. 0 or -ENOMEM. This is where counting in the running daemon joins:
+ * proof_add() as mail is accepted, proof_apply() from time to time.
  */
 int proof_apply(const struct proof *p, const struct proof_conf *conf, int64_t now_wall_ms,
 		int64_t now_mono_ms, struct memory *memory, struct proof_summary *ret_summary);
+
+/* The same, and each scanner that was judged is told to somebody; the state is gone afterwards. */
+struct proof_listener {
+	void (*judged)(void *user, const char *scanner, const struct proof_state *state);
+	void *user;
+};
+int proof_apply_telling(const struct proof *p, const struct proof_conf *conf, int64_t now_wall_ms,
+			int64_t now_mono_ms, struct memory *memory,
+			const struct proof_listener *listener, struct proof_summary *ret_summary);
 
 /* ---- rows, for saving and showing ---- */
 
@@ -158,15 +180,39 @@ struct proof_network {
 	const char *ptr_domain; /* NULL: none */
 };
 
+/* A network that the operator settled (frontdoor scanners --accept|--deny), of any size. Neither
+ * kind is a rival any more, whatever it sends. What an accepted one has brought counts as from
+ * inside, of a denied one it counts not at all. */
+struct proof_settled {
+	const char *scanner;
+	struct prefix network;
+	bool accepted;
+};
+
+/* A network that was found to be a rival by what it offered of late (proof_recent.h). Lasts for
+ * PROOF_HOLD_MS since it was last found so. */
+struct proof_held {
+	const char *scanner;
+	struct prefix network; /* /24 or /48 */
+	int64_t since_ms, last_ms;
+	double share;
+	unsigned domains; /* 0: nothing but its name speaks against it */
+	bool related;
+	const char *ptr_domain; /* NULL: none */
+};
+
 /* Each may be NULL; < 0 ends it, and is returned. */
 struct proof_visit {
 	int (*scanner)(void *user, const struct proof_scanner *row);
 	int (*domain)(void *user, const struct proof_domain *row);
 	int (*network)(void *user, const struct proof_network *row);
+	int (*settled)(void *user, const struct proof_settled *row);
+	int (*held)(void *user, const struct proof_held *row);
 	void *user;
 };
 
-/* Each scanner, followed by its domains, each followed by its networks; in no other order. */
+/* Each scanner, followed by its domains, each followed by its networks; in no other order. What is
+ * settled and held comes behind all of them. */
 int proof_each(const struct proof *p, const struct proof_visit *visit);
 size_t proof_scanner_count(const struct proof *p);
 
@@ -175,6 +221,13 @@ size_t proof_scanner_count(const struct proof *p);
 int proof_put_scanner(struct proof *p, const struct proof_scanner *row);
 int proof_put_domain(struct proof *p, const struct proof_domain *row);
 int proof_put_network(struct proof *p, const struct proof_network *row);
+/* These need no scanner before them. The same network again replaces what was settled of it; of
+ * held ones the spans are joined, and of too many (PROOF_HELD) those last found longest ago go,
+ * unrelated ones first. Outcomes as above. */
+int proof_put_settled(struct proof *p, const struct proof_settled *row);
+int proof_put_held(struct proof *p, const struct proof_held *row);
+/* Nothing is settled any more. memory is told by proof_apply() of scanners that p knows. */
+void proof_forget_settled(struct proof *p);
 
 /*
  * Adds what was learned in another run (of other logs, or the same again), so that nothing counts
@@ -185,5 +238,8 @@ int proof_put_network(struct proof *p, const struct proof_network *row);
  * - are left out when their span lies within the known one;
  * - of two that overlap in part, the one with more mail from inside is kept, the news if equal.
  * So a proof may be smaller than the truth, never larger. 0 or -ENOMEM.
+ * What is settled and held is added whatever the spans.
  */
 int proof_merge(struct proof *p, const struct proof *news);
+/* Adds what is known not to be counted in p yet. 0 or -ENOMEM. */
+int proof_join(struct proof *p, const struct proof *news);

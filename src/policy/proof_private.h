@@ -26,10 +26,45 @@ struct scanner_proof {
 	struct map domains; /* name → struct domain_proof */
 };
 
-struct proof {
-	struct map scanners; /* name → struct scanner_proof */
-	size_t n_domains;
+struct settled_network {
+	struct prefix network;
+	bool accepted;
 };
 
-/* The network that a client counts for: /24 or /48. */
-struct prefix proof_network_of(const struct addr *client);
+struct held_rival {
+	struct prefix network;
+	int64_t since_ms, last_ms;
+	double share;
+	unsigned domains;
+	bool related;
+	char *ptr_domain; /* NULL: none */
+};
+
+/* What stands beside the counts of a scanner. */
+struct egress_proof {
+	struct settled_network *settled;
+	struct held_rival *held;
+	unsigned n_settled, n_held;
+};
+
+struct proof {
+	struct map scanners; /* name → struct scanner_proof */
+	struct map egress;   /* name → struct egress_proof */
+	size_t n_domains, max_domains;
+	size_t n_held, n_settled;
+};
+
+void scanner_proof_free(void *scanner_proof);
+void egress_proof_free(void *egress_proof);
+/* NULL: nothing stands there. */
+const struct egress_proof *egress_proof_of(const struct proof *p, struct sv scanner);
+bool egress_is_settled(const struct egress_proof *e, const struct prefix *network,
+		       bool *ret_accepted);
+int egress_each(const struct proof *p, const struct proof_visit *visit);
+/* What stands beside the counts of news, too. */
+int egress_merge(struct proof *p, const struct proof *news);
+
+/* Into state->rivals, those with at least that many of a network's own messages of each domain. */
+int find_rivals(const struct scanner_proof *s, const struct egress_proof *e, double rival,
+		uint64_t least, struct proof_state *state);
+void copy_key(const struct map_entry *e, char out[PROOF_NAME_MAX]);

@@ -20,7 +20,9 @@ static void words_direct(const struct decision *d, const struct addr *server, st
 	char address[ADDR_STRLEN];
 	bool defer = d->action == ACTION_DEFER;
 
-	w->status = defer ? "450 4.7.1" : "550 5.7.1";
+	w->status = d->reason == REASON_BACKUP_CLOSED ? "451 4.7.1"
+		    : defer                           ? "450 4.7.1"
+						      : "550 5.7.1";
 	w->middle = " takes mail at its MX, ";
 	w->mx = d->mx;
 	if (d->door == DOOR_ELSEWHERE || d->mx[0] == '\0') {

@@ -14,6 +14,9 @@ void scanner_deinit(struct scanner *s)
 	for (size_t i = 0; i < s->n_ptr; i++)
 		free(s->ptr[i]);
 	free(s->ptr);
+	for (size_t i = 0; i < s->n_sources; i++)
+		free(s->sources[i]);
+	free(s->sources);
 	prefix_set_deinit(&s->cidrs);
 	*s = (struct scanner) { 0 };
 }
@@ -94,19 +97,29 @@ const char *registrable_domain(const char *host)
 	return found;
 }
 
+/* mx_pattern_matches() for those who know the lengths. */
+static bool matches(const char *pattern, size_t n, const char *host, size_t host_n)
+{
+	if (n < 2 || pattern[0] != '*' || pattern[1] != '.')
+		return n == host_n && memcmp(pattern, host, n) == 0;
+	/* the dot counts, so that it is below */
+	return host_n >= n && memcmp(host + host_n - (n - 1), pattern + 1, n - 1) == 0;
+}
+
 int scanner_find(const struct scanner *scanners, size_t n, const char *mx_host)
 {
 	int found = -1;
-	size_t longest = 0;
+	size_t longest = 0, host_n = strlen(mx_host);
 
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < scanners[i].n_mx; k++) {
 			const char *pattern = scanners[i].mx[k];
+			size_t pattern_n = strlen(pattern);
 
 			/* An exact name beats the "*." pattern of equal length. */
-			size_t len = 2 * strlen(pattern) + (pattern[0] != '*');
+			size_t len = 2 * pattern_n + (pattern[0] != '*');
 
-			if (len > longest && mx_pattern_matches(pattern, mx_host)) {
+			if (len > longest && matches(pattern, pattern_n, mx_host, host_n)) {
 				longest = len;
 				found = (int)i;
 			}

@@ -1,10 +1,10 @@
 /*
  * Scanners: who the hosts of an MX set belong to, and which clients are their egress. Pure.
  *
- * A scanner comes from the configuration, or is unknown and named after the MX host's parent
- * domain, with the default egress: the MX set's own addresses, and clients whose forward-confirmed
- * name lies below the MX host's parent domain (the MX host's own name where the parent is a public
- * suffix).
+ * A scanner comes from the configuration, else from the catalogue (catalogue.h), or is unknown and
+ * named after the MX host's parent domain, with the default egress: the MX set's own addresses, and
+ * clients whose forward-confirmed name lies below the MX host's parent domain (the MX host's own
+ * name where the parent is a public suffix).
  */
 #pragma once
 
@@ -21,6 +21,8 @@ struct scanner {
 	struct prefix_set cidrs; /* sealed */
 	char **ptr;              /* suffixes, on label boundaries */
 	size_t n_ptr;
+	char **sources; /* keys, as "spf:NAME", "host:NAME" (dns/facts.h) */
+	size_t n_sources;
 	enum action action; /* ACTION_UNSET: none of its own */
 };
 

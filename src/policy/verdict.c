@@ -45,6 +45,10 @@ static const char *const reasons[REASON_COUNT] = {
 	[REASON_DNS_FAILURE] = "dns-failure",
 	[REASON_PTR_FAILURE] = "ptr-failure",
 	[REASON_LITERAL] = "literal",
+	[REASON_SHARED_EGRESS] = "shared-egress",
+	[REASON_GRACE] = "grace",
+	[REASON_RETRIED] = "retried",
+	[REASON_BACKUP_CLOSED] = "backup-closed",
 	[REASON_AUTH_REQUIRED] = "auth-required",
 };
 
@@ -59,6 +63,9 @@ static const char *const restraints[RESTRAINT_COUNT] = {
 	[RESTRAINT_IDENTITY] = "identity",
 	[RESTRAINT_STARTTLS] = "starttls",
 	[RESTRAINT_STALE] = "stale",
+	[RESTRAINT_GRACE] = "grace",
+	[RESTRAINT_QUIET] = "quiet",
+	[RESTRAINT_PARTIAL] = "partial",
 };
 
 static const char *name_at(const char *const *names, size_t n, unsigned v)

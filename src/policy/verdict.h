@@ -55,6 +55,11 @@ enum reason {
 	REASON_PTR_FAILURE, /* dns: client matches nothing else and its name could not be found out
 			     */
 	REASON_LITERAL,     /* address literal or domainless recipient: 550 5.1.3 */
+	REASON_SHARED_EGRESS, /* pass: client is in an egress that all tenants of the provider send
+				 from */
+	REASON_GRACE,         /* pass: client was let in by the MX set of before, whose TTL lasts */
+	REASON_RETRIED,       /* pass: a network that has come again and again, as MTAs do */
+	REASON_BACKUP_CLOSED, /* direct: strict_backup, and the primary answers: 451 */
 	REASON_AUTH_REQUIRED, /* direct: the listener takes mail of users who log in only: 530 5.7.0
 			       */
 	REASON_COUNT,
@@ -64,15 +69,19 @@ enum reason {
  * events. */
 enum restraint {
 	RESTRAINT_NONE,
-	RESTRAINT_GUESSED,     /* grade guessed: guessed_action */
-	RESTRAINT_LISTED,      /* grade listed: defer until proven */
-	RESTRAINT_RIVAL,       /* a network that carries much of the scanner's mail: defer */
+	RESTRAINT_GUESSED, /* grade guessed: guessed_action */
+	RESTRAINT_LISTED,  /* grade listed: defer until proven */
+	RESTRAINT_RIVAL, /* a network that carries much of the scanner's mail, or whose name is the
+			    scanner's, or can't be found out: defer */
 	RESTRAINT_NEVER_HEARD, /* no mail accepted from this scanner in 7 days: defer */
 	RESTRAINT_UNCONFIRMED, /* not confirmed at the authoritative servers: defer */
 	RESTRAINT_PRIVATE,  /* original destination is private, server_addresses empty: observe */
 	RESTRAINT_IDENTITY, /* hosted domains meet at a foreign address: observe */
 	RESTRAINT_STARTTLS, /* the backend's STARTTLS passes by us: observe */
-	RESTRAINT_STALE,    /* judged by a stale door: defer */
+	RESTRAINT_STALE,    /* judged by a stale door or source: defer */
+	RESTRAINT_GRACE,    /* the MX set has changed, and the former one's TTL lasts: defer */
+	RESTRAINT_QUIET,    /* much less mail than usual comes from inside: defer */
+	RESTRAINT_PARTIAL,  /* a source has terms that can't be turned into addresses: defer */
 	RESTRAINT_COUNT,
 };
 

@@ -3,18 +3,26 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "policy/recipient.h"
+#include "proxy/primary.h"
+#include "proxy/prover.h"
 #include "proxy/session.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ATTEMPTS_MAX                                                                               \
-	8 /* look-ups for one domain of one recipient; decide() never needs as many                \
-	   */
+/* Look-ups for one domain of one recipient. Most are of sources, one at a time: those of all the
+ * owners that a door can have, once; they are known from then on. */
+#define ATTEMPTS_MAX 160
 
 /* Events that wait for names: with a resolver that answers nothing they would pile up. */
 #define NAMED_MAX 4096
+
+/* The answer about a source, kept while others are awaited: the table may have no room for it. */
+struct kept_source {
+	struct kept_source *next;
+	struct egress_source *source;
+};
 
 /* One recipient, from RCPT until its end is known. */
 struct judgement {
@@ -31,6 +39,7 @@ struct judgement {
 	int n_domains, at;
 	struct domain_facts *dns; /* an answer, kept while others are awaited */
 	struct client_names *names;
+	struct kept_source *sources;
 	bool decided;
 	struct decision decision; /* the strictest so far */
 	int strictest;            /* its domain */
@@ -48,6 +57,11 @@ static void forget_answers(struct judgement *j)
 	free(j->names);
 	j->dns = NULL;
 	j->names = NULL;
+	for (struct kept_source *k; (k = j->sources);) {
+		j->sources = k->next;
+		facts_free(k->source);
+		free(k);
+	}
 	j->confirm_tried = false;
 	j->attempts = 0;
 }
@@ -64,7 +78,25 @@ static void judgement_free(struct judgement *j)
 
 /* ---- facts ---- */
 
-static void gather(const struct judgement *j, struct decide_facts *f)
+static const struct egress_source *find_source(void *user, const char *key)
+{
+	const struct judgement *j = user;
+
+	for (const struct kept_source *k = j->sources; k; k = k->next)
+		if (strcmp(k->source->key, key) == 0)
+			return k->source;
+	return resolver_peek_source(j->session->worker->port, key);
+}
+
+static enum primary_state find_primary(void *user, const struct addr *address)
+{
+	const struct judgement *j = user;
+	struct primaries *p = j->session->worker->server->primaries;
+
+	return p ? primaries_look(p, address) : PRIMARY_UNKNOWN;
+}
+
+static void gather(struct judgement *j, struct decide_facts *f)
 {
 	const struct session *s = j->session;
 	const struct server *server = s->worker->server;
@@ -90,11 +122,29 @@ static void gather(const struct judgement *j, struct decide_facts *f)
 		.domain = j->n_domains ? j->domains[j->at] : NULL,
 		.confirm_tried = j->confirm_tried,
 		.now_ms = clock_mono_ms(),
+		.source = find_source,
+		.primary = find_primary,
+		.user = j,
 	};
 	if (!f->domain)
 		return;
 	f->dns = j->dns ? j->dns : resolver_peek_domain(s->worker->port, f->domain);
 	f->names = j->names ? j->names : resolver_peek_client(s->worker->port, &f->client);
+}
+
+/* Without memory it is asked for again, until ATTEMPTS_MAX. */
+static void keep_source(struct judgement *j, const struct egress_source *source)
+{
+	struct kept_source *k = calloc(1, sizeof(*k));
+
+	if (k)
+		k->source = egress_source_copy(source);
+	if (!k || !k->source) {
+		free(k);
+		return;
+	}
+	k->next = j->sources;
+	j->sources = k;
 }
 
 static void on_answer(struct resolver_query *query, const void *result)
@@ -103,10 +153,15 @@ static void on_answer(struct resolver_query *query, const void *result)
 	struct session *s = j->session;
 
 	j->asking = false;
-	if (j->asked == DECIDE_NEEDS_CLIENT) {
+	switch (j->asked) {
+	case DECIDE_NEEDS_CLIENT:
 		free(j->names);
 		j->names = client_names_copy(result);
-	} else {
+		break;
+	case DECIDE_NEEDS_SOURCE:
+		keep_source(j, result);
+		break;
+	default:
 		free(j->dns);
 		j->dns = facts_copy(result);
 		if (j->asked == DECIDE_NEEDS_CONFIRM)
@@ -117,18 +172,23 @@ static void on_answer(struct resolver_query *query, const void *result)
 	session_go_on(s);
 }
 
-static int ask(struct judgement *j, int needs)
+static int ask(struct judgement *j, int needs, const struct decision *d)
 {
+	static const enum resolver_kind kinds[] = {
+		[DECIDE_NEEDS_DOMAIN] = RESOLVER_DOMAIN,
+		[DECIDE_NEEDS_CLIENT] = RESOLVER_CLIENT,
+		[DECIDE_NEEDS_SOURCE] = RESOLVER_SOURCE,
+		[DECIDE_NEEDS_CONFIRM] = RESOLVER_CONFIRM,
+	};
 	struct session *s = j->session;
-	enum resolver_kind kind = needs == DECIDE_NEEDS_CLIENT    ? RESOLVER_CLIENT
-				  : needs == DECIDE_NEEDS_CONFIRM ? RESOLVER_CONFIRM
-								  : RESOLVER_DOMAIN;
 
 	if (++j->attempts > ATTEMPTS_MAX)
 		return -ELOOP;
 	j->asked = needs;
 	j->query = (struct resolver_query) { .answer = on_answer, .user = j };
-	int r = resolver_ask(s->worker->port, kind, j->domains[j->at], &s->peer.addr, &j->query);
+	int r = resolver_ask(s->worker->port, kinds[needs],
+			     needs == DECIDE_NEEDS_SOURCE ? d->wanted_source : j->domains[j->at],
+			     &s->peer.addr, &j->query);
 	if (r == 0)
 		j->asking = true;
 	return r;
@@ -154,6 +214,7 @@ static void tell(struct judgement *j)
 	} else if (d->action == ACTION_TAG) {
 		INVARIANT(j->domains[j->strictest]); /* a tag is about a domain's door */
 		v.kind = DIALOG_TAG;
+		v.shared = d->reason == REASON_SHARED_EGRESS;
 		v.domain = sv_from(j->domains[j->strictest]);
 		v.mx = sv_from(d->mx[0] ? d->mx : "-");
 	}
@@ -179,11 +240,36 @@ static void note_door(const struct judgement *j, const struct decide_facts *f,
 	enum door_kind kind = door_classify(f, &best);
 	bool self = kind == DOOR_SELF || kind == DOOR_BACKUP;
 	const struct addr *leads_to = NULL;
-	/* A scanner that was seen at work is not us. */
+	/* A scanner that was seen at work is not us, nor is one that the catalogue knows. */
 	bool known = d->grade == GRADE_CONFIGURED || d->grade == GRADE_PROVEN;
-	if (!self && !known && best >= 0 && f->dns->hosts[best].n_addrs > 0)
-		leads_to = &f->dns->hosts[best].addrs[0];
+	if (!self && !known && best >= 0 && f->dns->hosts[best].n_addrs > 0) {
+		struct door_owner owner;
+
+		door_owner_of(f, best, &owner);
+		if (!owner.row)
+			leads_to = &f->dns->hosts[best].addrs[0];
+	}
 	memory_door_seen(j->session->worker->server->memory, f->domain, self, leads_to);
+}
+
+/* One that was deferred because its scanner is not proven, and has come again. */
+static void count_retry(const struct judgement *j, const struct decide_facts *f,
+			const struct decision *d)
+{
+	if (d->retry_counts)
+		(void)prover_retried(j->session->worker->server->prover, f->domain, d->scanner,
+				     &f->client);
+}
+
+/* Names that let mail in are wanted after a new start, too, when there may be no DNS. Without
+ * memory the next mail tells of them. */
+static void keep_names(const struct judgement *j, const struct decide_facts *f,
+		       const struct decision *d)
+{
+	bool by_egress = d->reason == REASON_PTR || d->reason == REASON_SHARED_EGRESS;
+
+	if (by_egress && f->names && f->names->n > 0 && !f->names->kept)
+		(void)resolver_keep_client(j->session->worker->server->resolver, &f->client);
 }
 
 static void judgement_step(struct judgement *j)
@@ -195,7 +281,7 @@ static void judgement_step(struct judgement *j)
 		gather(j, &f);
 		int r = decide(&f, &d);
 		if (r > 0)
-			r = ask(j, r);
+			r = ask(j, r, &d);
 		else
 			r = 1;
 		if (r == 0)
@@ -207,6 +293,8 @@ static void judgement_step(struct judgement *j)
 			return;
 		}
 		note_door(j, &f, &d);
+		count_retry(j, &f, &d);
+		keep_names(j, &f, &d);
 		if (j->at == 0)
 			j->learn = d.own_front_door;
 		if (!j->decided || decision_stricter(&j->decision, &d) == &d) {
@@ -400,16 +488,56 @@ void judge_stop(struct worker_shared *w)
 	w->n_named = 0;
 }
 
-/* What an accepted message teaches: who is heard of, what is hosted. */
-static void learn(const struct judgement *j)
+static struct prover_mail mail_of(const struct judgement *j, uint32_t transaction, bool accepted)
 {
-	struct memory *memory = j->session->worker->server->memory;
+	return (struct prover_mail) { .session = j->session->id,
+				      .transaction = transaction,
+				      .domain = j->domains[0],
+				      .scanner = "",
+				      .client = j->session->peer.addr,
+				      .accepted = accepted };
+}
 
-	if (!j->learn)
+/* Mail from outside is told of each scanner of the door. */
+static void tell_outside(struct judgement *j, struct prover_mail m)
+{
+	char name[DECISION_NAME_MAX];
+	struct decide_facts f;
+	int host = -1;
+
+	gather(j, &f);
+	if (!f.dns)
 		return;
-	(void)memory_hosted_add(memory, sv_from(j->domains[0]));
-	if (j->decision.scanner[0] && j->strictest == 0)
-		memory_scanner_heard(memory, j->decision.scanner, clock_mono_ms());
+	m.scanner = name;
+	while (door_next_scanner(&f, &host, name)) {
+		m.mx_host = f.dns->hosts[host].name;
+		prover_tell(j->session->worker->server->prover, &m);
+	}
+}
+
+/* What a message teaches, accepted or only offered: who is heard of, what is hosted, who is proven.
+ * Of a recipient that names several domains the decision may be about another one than the first.
+ */
+static void learn(struct judgement *j, uint32_t transaction, bool accepted)
+{
+	const struct server *server = j->session->worker->server;
+	const struct decision *d = &j->decision;
+	struct prover_mail m = mail_of(j, transaction, accepted);
+	bool first = j->strictest == 0, door = first && d->door_known && d->door == DOOR_SCANNER;
+
+	if (accepted && j->learn) {
+		m.hosted = memory_hosted_add(server->memory, sv_from(j->domains[0])) == 0;
+		if (d->scanner[0] && first)
+			memory_scanner_heard(server->memory, d->scanner, clock_mono_ms());
+	}
+	m.inside = door && j->learn && d->scanner[0] && d->reason != REASON_GRACE;
+	if (m.inside)
+		m.scanner = d->scanner;
+	if (m.hosted || (m.inside && j->n_domains == 1))
+		prover_tell(server->prover, &m);
+	if (door && j->n_domains == 1 && d->hosted &&
+	    (d->finding == FINDING_DIRECT || d->reason == REASON_RETRIED))
+		tell_outside(j, m);
 }
 
 void judge_rcpt_end(struct dialog *d, struct dialog_rcpt *rcpt, int code, uint64_t octets)
@@ -422,10 +550,11 @@ void judge_rcpt_end(struct dialog *d, struct dialog_rcpt *rcpt, int code, uint64
 		return;
 	rcpt->user = NULL;
 	if (j->decided) {
-		if (code >= 200 && code < 300) {
-			s->accepted++;
-			learn(j);
-		}
+		bool accepted = code >= 200 && code < 300;
+
+		s->accepted += accepted;
+		if (j->n_domains > 0 && !d->authenticated)
+			learn(j, rcpt->transaction, accepted);
 		if (s->worker->server->events) {
 			fill_event(j, code, octets, &e);
 			emit(s->worker, &e);

@@ -10,9 +10,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/hosted.h"
 #include "proxy/interfaces.h"
+#include "proxy/primary.h"
 #include "proxy/probe.h"
-#include "proxy/state.h"
+#include "proxy/prover.h"
+#include "proxy/resolving.h"
 #include "proxy/tls.h"
 #include "proxy/worker.h"
 
@@ -28,7 +31,9 @@
 #define TARPIT_MAX       5000
 #define DRAIN_MS         30000
 #define PROBE_TIMEOUT_MS 3000
+#define PRIMARY_PORT     25
 #define WATCH_MS         5000
+#define POLL_MS          1000
 
 struct main_thread {
 	struct server server;
@@ -41,6 +46,9 @@ struct main_thread {
 	bool probing_now;
 	uv_work_t refreshing; /* of certificates */
 	bool refreshing_now;
+	uv_timer_t poll;
+	uv_work_t polling; /* of the hosted files */
+	bool polling_now;
 	_Atomic bool ending; /* read by the prober's thread */
 	bool doubted;        /* the identity safeguard was told */
 	uint64_t aa_told;
@@ -127,7 +135,8 @@ static void on_ending(uv_timer_t *timer)
 		if (!worker_is_done(m->workers[i]))
 			return;
 	/* their threads use what is freed next */
-	if (!m->probing_now && !m->refreshing_now)
+	if (!m->probing_now && !m->refreshing_now && !m->polling_now &&
+	    prover_end(m->server.prover))
 		uv_stop(&m->loop);
 }
 
@@ -218,6 +227,28 @@ static void watch_certificates(struct main_thread *m)
 		uv_queue_work(&m->loop, &m->refreshing, refresh_work, refresh_done) == 0;
 }
 
+static void poll_work(uv_work_t *work)
+{
+	struct main_thread *m = work->data;
+
+	hosted_poll(m->server.hosted, m->server.resolver);
+}
+
+static void poll_done(uv_work_t *work, int status)
+{
+	struct main_thread *m = work->data;
+
+	m->polling_now = false;
+}
+
+static void on_poll(uv_timer_t *timer)
+{
+	struct main_thread *m = timer->data;
+
+	if (!m->polling_now && !atomic_load(&m->ending))
+		m->polling_now = uv_queue_work(&m->loop, &m->polling, poll_work, poll_done) == 0;
+}
+
 static void on_watch(uv_timer_t *timer)
 {
 	struct main_thread *m = timer->data;
@@ -273,66 +304,41 @@ static int keep_domain(void *resolver, const char *domain)
 	return resolver_keep(resolver, domain);
 }
 
-/* What was learned before. Without it frontdoor does less, not something else: it starts. The proof
- * is done with once memory was told; counting on from there would begin here. */
-static int recall(struct server *server)
+/* As start_shared(). */
+static int start_events(struct server *server)
 {
-	const char *file = server->conf->state;
-	struct proof_summary sum;
-	struct state_error error;
-	struct proof *proof;
-	int r;
+	const char *file = server->conf->events_json;
+	int r = file ? event_sink_new(file, &server->events) : 0;
 
-	if (!file)
+	if (r == 0)
 		return 0;
-	if ((r = proof_new(&proof)) < 0)
-		return r;
-	r = state_recall(server->conf, server->memory, proof, &sum, &error);
-	proof_free(proof);
-	if (r == 1)
-		log_info("state=%s is not there yet: no scanner is proven", file);
-	else if (r < 0)
-		log_warning("error=\"%s\" going on without what was learned", error.text);
-	else
-		log_info("state=%s hosted=%zu proven=%zu not-yet=%zu related-rivals=%zu "
-			 "other-rivals=%zu undecided=%zu",
-			 file, memory_hosted_count(server->memory), sum.proven, sum.wanting,
-			 sum.rival, sum.unrelated, sum.ask_operator);
-	return r == -ENOMEM ? r : 0;
+	log_error("events.json=%s error=\"%s\" can't be opened", file, strerror(-r));
+	return EXIT_FAILED;
 }
 
 /* 0; > 0: the exit status, the operator was told why; -errno. */
 static int start_shared(struct server *server)
 {
 	const struct conf *conf = server->conf;
-	struct resolver_conf rc = {
-		.servers = conf->resolvers,
-		.n_servers = conf->n_resolvers,
-		.timeout_ms = conf->resolver_timeout_ms,
-		.stale_max_ms = conf->policy.stale_max_ms,
-	};
 	int r;
 
 	if (gethostname(server->hostname, sizeof(server->hostname) - 1) < 0)
 		strcpy(server->hostname, "localhost");
 	if ((r = memory_new(&server->memory)) < 0)
 		return r;
-	if (conf_load_hosted(conf, server->memory, stderr) < 0)
-		return EXIT_CONF;
-	if ((r = recall(server)) < 0)
+	if ((r = hosted_new(conf, server->memory, &server->hosted)) < 0)
+		return r == -ENOMEM ? r : EXIT_CONF;
+	if ((r = prover_new(&(struct prover_conf) { .conf = conf, .memory = server->memory },
+			    &server->prover)) < 0)
 		return r;
-	if ((r = interfaces_global(&server->interfaces)) < 0 ||
-	    (r = resolver_new(&rc, &server->resolver)) < 0 || (r = start_tls(server)) != 0 ||
-	    (r = start_listeners(server)) != 0)
+	if ((r = start_events(server)) != 0 || (r = interfaces_global(&server->interfaces)) < 0 ||
+	    (r = resolving_new(conf, server->memory, server->events, &server->resolving)) < 0 ||
+	    (r = start_tls(server)) != 0 || (r = start_listeners(server)) != 0)
 		return r;
-	if (conf->events_json) {
-		r = event_sink_new(conf->events_json, &server->events);
-		if (r < 0) {
-			log_error("events.json=%s error=\"%s\" can't be opened", conf->events_json,
-				  strerror(-r));
-			return EXIT_FAILED;
-		}
-	}
+	server->resolver = resolving_resolver(server->resolving);
+	if (conf->policy.strict_backup && (r = primaries_new(PRIMARY_PORT, &server->primaries)) < 0)
+		return r;
+	prover_set_events(server->prover, server->events);
 	r = memory_hosted_each(server->memory, keep_domain, server->resolver);
 	for (struct map_entry *e = NULL; r == 0 && (e = map_next(&conf->policy.domains, e));) {
 		char domain[256];
@@ -380,7 +386,7 @@ static int start_main(struct main_thread *m)
 	if (r < 0)
 		return r;
 	m->on_term.data = m->on_int.data = m->on_hup.data = m->watch.data = m;
-	m->probing.data = m->refreshing.data = m;
+	m->probing.data = m->refreshing.data = m->polling.data = m->poll.data = m;
 	uv_signal_init(&m->loop, &m->on_term);
 	uv_signal_init(&m->loop, &m->on_int);
 	uv_signal_init(&m->loop, &m->on_hup);
@@ -388,6 +394,10 @@ static int start_main(struct main_thread *m)
 	if ((r = uv_signal_start(&m->on_term, on_end_signal, SIGTERM)) < 0 ||
 	    (r = uv_signal_start(&m->on_int, on_end_signal, SIGINT)) < 0 ||
 	    (r = uv_signal_start(&m->on_hup, on_hup, SIGHUP)) < 0)
+		return r;
+	uv_timer_init(&m->loop, &m->poll);
+	if (m->server.conf->n_hosted &&
+	    (r = uv_timer_start(&m->poll, on_poll, POLL_MS, POLL_MS)) < 0)
 		return r;
 	return uv_timer_start(&m->watch, on_watch, WATCH_MS, WATCH_MS);
 }
@@ -416,10 +426,12 @@ static void tell_listeners(const struct conf *conf)
 
 static void stop_shared(struct server *server)
 {
-	if (server->resolver)
-		resolver_free(server->resolver);
+	hosted_free(server->hosted);
+	primaries_free(server->primaries);
+	resolving_free(server->resolving);
 	if (server->events)
 		event_sink_free(server->events);
+	prover_free(server->prover);
 	if (server->memory)
 		memory_free(server->memory);
 	for (size_t i = 0; server->listeners && i < server->conf->n_listeners; i++) {
@@ -447,6 +459,8 @@ int server_run(const struct conf *conf)
 		r = start_main(&m);
 	}
 	if (r == 0)
+		r = prover_start(m.server.prover, &m.loop, m.server.resolver);
+	if (r == 0)
 		r = start_workers(&m);
 	if (r < 0)
 		log_error("error=\"%s\" can't start", strerror(-r));
@@ -460,6 +474,7 @@ int server_run(const struct conf *conf)
 		worker_join(m.workers[m.n_workers - 1]);
 		m.n_workers--;
 	}
+	prover_stop(m.server.prover);
 	stop_shared(&m.server);
 	log_info("ended");
 	return m.exit_code;

@@ -1,19 +1,14 @@
-#include "proxy/state.h"
+#include "proxy/state_private.h"
 
 #include "base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sqlite3.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
-
-#define APPLICATION_ID 0x66647374 /* "fdst" */
-#define VERSION        1
-#define BUSY_MS        5000
 
 static const char schema[] =
 	"CREATE TABLE hosted (domain TEXT PRIMARY KEY) WITHOUT ROWID;"
@@ -28,200 +23,7 @@ static const char schema[] =
 	" messages INTEGER NOT NULL, error INTEGER NOT NULL, related INTEGER NOT NULL,"
 	" ptr_domain TEXT, PRIMARY KEY (scanner, domain, network)) WITHOUT ROWID;";
 
-struct state {
-	const char *file;
-	sqlite3 *db;
-	sqlite3_stmt *stmt; /* the one that rows are written by */
-	struct memory *memory;
-	struct proof *proof;
-	int64_t wall_ms, mono_ms;
-	struct state_error *error;
-};
-
-/* ---- SQLite ---- */
-
-static int fail(struct state *s, int r, const char *fmt, ...) PRINTF(3, 4);
-static int fail(struct state *s, int r, const char *fmt, ...)
-{
-	size_t size = sizeof(s->error->text);
-	int n = snprintf(s->error->text, size, "%s: ", s->file);
-	va_list ap;
-
-	va_start(ap, fmt);
-	if (n > 0 && (size_t)n < size)
-		vsnprintf(s->error->text + n, size - (size_t)n, fmt, ap);
-	va_end(ap);
-	return r;
-}
-
-/* What SQLite has to say of its last call. */
-static int fail_db(struct state *s)
-{
-	switch (s->db ? sqlite3_errcode(s->db) & 0xff : SQLITE_NOMEM) {
-	case SQLITE_NOMEM:
-		return fail(s, -ENOMEM, "out of memory");
-	case SQLITE_NOTADB:
-		return fail(s, -EINVAL, "this is no state file");
-	case SQLITE_CORRUPT:
-	case SQLITE_MISMATCH:
-	case SQLITE_ERROR: /* a table or column is missing */
-		return fail(s, -EINVAL, "damaged (%s); move it away and learn anew",
-			    sqlite3_errmsg(s->db));
-	default:
-		return fail(s, -EIO, "%s", sqlite3_errmsg(s->db));
-	}
-}
-
-static int execute(struct state *s, const char *sql)
-{
-	return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail_db(s);
-}
-
-static int prepare(struct state *s, const char *sql)
-{
-	sqlite3_finalize(s->stmt);
-	s->stmt = NULL;
-	return sqlite3_prepare_v2(s->db, sql, -1, &s->stmt, NULL) == SQLITE_OK ? 0 : fail_db(s);
-}
-
-static void bind_text(struct state *s, int i, const char *text)
-{
-	sqlite3_bind_text(s->stmt, i, text, -1, SQLITE_TRANSIENT);
-}
-
-static void bind_int(struct state *s, int i, int64_t value)
-{
-	sqlite3_bind_int64(s->stmt, i, value);
-}
-
-/* Writes the row that is bound. */
-static int write_row(struct state *s)
-{
-	int r = sqlite3_step(s->stmt) == SQLITE_DONE ? 0 : fail_db(s);
-
-	sqlite3_reset(s->stmt);
-	return r;
-}
-
-/* Calls fn for each row of a query until it returns < 0. */
-static int each(struct state *s, const char *sql, int (*fn)(struct state *s, sqlite3_stmt *row))
-{
-	sqlite3_stmt *rows;
-	int step = SQLITE_DONE, r = 0;
-
-	if (sqlite3_prepare_v2(s->db, sql, -1, &rows, NULL) != SQLITE_OK)
-		return fail_db(s);
-	while (r >= 0 && (step = sqlite3_step(rows)) == SQLITE_ROW)
-		r = fn(s, rows);
-	if (r == -ENOMEM)
-		fail(s, r, "out of memory");
-	else if (r < 0)
-		fail(s, r, "damaged; move it away and learn anew");
-	else
-		r = step == SQLITE_DONE ? 0 : fail_db(s);
-	sqlite3_finalize(rows);
-	return r;
-}
-
-static int64_t single(struct state *s, const char *sql, int64_t otherwise)
-{
-	sqlite3_stmt *row;
-	int64_t value = otherwise;
-
-	if (sqlite3_prepare_v2(s->db, sql, -1, &row, NULL) != SQLITE_OK)
-		return otherwise;
-	if (sqlite3_step(row) == SQLITE_ROW)
-		value = sqlite3_column_int64(row, 0);
-	sqlite3_finalize(row);
-	return value;
-}
-
-/* ---- opening ---- */
-
-static int quick_check_row(struct state *s, sqlite3_stmt *row)
-{
-	const char *text = (const char *)sqlite3_column_text(row, 0);
-
-	return text && strcmp(text, "ok") == 0 ? 0 : -EINVAL;
-}
-
-/* Is it ours? 0; 1: it is a database with nothing in it; -errno. */
-static int check_db(struct state *s)
-{
-	int64_t tables = single(s, "SELECT count(*) FROM sqlite_master", -1);
-	int64_t id = single(s, "PRAGMA application_id", 0);
-	int64_t version = single(s, "PRAGMA user_version", 0);
-
-	if (tables < 0)
-		return fail_db(s);
-	if (tables == 0 && id == 0)
-		return 1;
-	if (id != APPLICATION_ID)
-		return fail(s, -EINVAL, "this is another program's database");
-	if (version != VERSION)
-		return fail(s, -EINVAL, "its version is %lld; this program knows version %d",
-			    (long long)version, VERSION);
-	return each(s, "PRAGMA quick_check(1)", quick_check_row);
-}
-
-static int open_db(struct state *s, const char *name, int flags)
-{
-	if (sqlite3_open_v2(name, &s->db, flags, NULL) != SQLITE_OK)
-		return fail_db(s);
-	sqlite3_busy_timeout(s->db, BUSY_MS);
-	return 0;
-}
-
-static void close_db(struct state *s)
-{
-	sqlite3_finalize(s->stmt);
-	sqlite3_close(s->db);
-	s->stmt = NULL;
-	s->db = NULL;
-}
-
-/* "file:...?immutable=1" */
-static bool immutable_name(const char *file, char *out, size_t size)
-{
-	size_t n = (size_t)snprintf(out, size, "file:");
-
-	for (; *file && n + 20 < size; file++)
-		n += (size_t)snprintf(out + n, size - n, strchr("%?#", *file) ? "%%%02X" : "%c",
-				      (unsigned char)*file);
-	snprintf(out + n, size - n, "?immutable=1");
-	return *file == '\0';
-}
-
-/* For reading. As check_db(). */
-static int open_to_read(struct state *s)
-{
-	char name[3 * PATH_MAX + 32];
-	int r = open_db(s, s->file, SQLITE_OPEN_READONLY), code;
-
-	if (r == 0)
-		r = check_db(s);
-	/* Who can't write to the folder can't take part in the write-ahead log. While there is
-	 * none, nobody writes. */
-	code = s->db ? sqlite3_errcode(s->db) & 0xff : SQLITE_OK;
-	if (r >= 0 || (code != SQLITE_CANTOPEN && code != SQLITE_READONLY))
-		return r;
-	snprintf(name, sizeof(name), "%s-wal", s->file);
-	if (access(s->file, R_OK) < 0 || access(name, F_OK) == 0 ||
-	    !immutable_name(s->file, name, sizeof(name)))
-		return r;
-	close_db(s);
-	r = open_db(s, name, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
-	return r < 0 ? r : check_db(s);
-}
-
 /* ---- loading ---- */
-
-static const char *column_text(sqlite3_stmt *row, int i)
-{
-	const unsigned char *text = sqlite3_column_text(row, i);
-
-	return text ? (const char *)text : "";
-}
 
 /* A negative number becomes one that no row can have. */
 static uint64_t column_count(sqlite3_stmt *row, int i)
@@ -231,7 +33,7 @@ static uint64_t column_count(sqlite3_stmt *row, int i)
 
 static int load_hosted(struct state *s, sqlite3_stmt *row)
 {
-	const char *domain = column_text(row, 0);
+	const char *domain = state_text(row, 0);
 	size_t n = strlen(domain);
 
 	if (n == 0 || n >= PROOF_NAME_MAX)
@@ -242,7 +44,7 @@ static int load_hosted(struct state *s, sqlite3_stmt *row)
 
 static int load_heard(struct state *s, sqlite3_stmt *row)
 {
-	memory_scanner_heard_at(s->memory, column_text(row, 0), sqlite3_column_int64(row, 1),
+	memory_scanner_heard_at(s->memory, state_text(row, 0), sqlite3_column_int64(row, 1),
 				s->wall_ms, s->mono_ms);
 	return 0;
 }
@@ -251,7 +53,7 @@ static int load_scanner(struct state *s, sqlite3_stmt *row)
 {
 	return proof_put_scanner(
 		s->proof,
-		&(struct proof_scanner) { .name = column_text(row, 0),
+		&(struct proof_scanner) { .name = state_text(row, 0),
 					  .inside = column_count(row, 1),
 					  .first_ms = sqlite3_column_int64(row, 2),
 					  .last_ms = sqlite3_column_int64(row, 3),
@@ -268,8 +70,8 @@ static int found_or_left(int r)
 static int load_domain(struct state *s, sqlite3_stmt *row)
 {
 	return found_or_left(proof_put_domain(
-		s->proof, &(struct proof_domain) { .scanner = column_text(row, 0),
-						   .name = column_text(row, 1),
+		s->proof, &(struct proof_domain) { .scanner = state_text(row, 0),
+						   .name = state_text(row, 1),
 						   .first_ms = sqlite3_column_int64(row, 2),
 						   .inside = column_count(row, 3),
 						   .outside = column_count(row, 4),
@@ -278,58 +80,78 @@ static int load_domain(struct state *s, sqlite3_stmt *row)
 
 static int load_network(struct state *s, sqlite3_stmt *row)
 {
-	struct proof_network n = { .scanner = column_text(row, 0),
-				   .domain = column_text(row, 1),
+	struct proof_network n = { .scanner = state_text(row, 0),
+				   .domain = state_text(row, 1),
 				   .messages = column_count(row, 3),
 				   .error = column_count(row, 4),
 				   .related = sqlite3_column_int64(row, 5) != 0,
 				   .ptr_domain = (const char *)sqlite3_column_text(row, 6) };
 
-	if (prefix_parse(sv_from(column_text(row, 2)), &n.network) < 0)
+	if (prefix_parse(sv_from(state_text(row, 2)), &n.network) < 0)
 		return -EINVAL;
 	return found_or_left(proof_put_network(s->proof, &n));
 }
 
 static int load_proof(struct state *s)
 {
-	int r = each(s, "SELECT * FROM proof_scanner", load_scanner);
+	int r = state_each(s, "SELECT * FROM proof_scanner", load_scanner);
 
 	if (r == 0)
-		r = each(s, "SELECT * FROM proof_domain", load_domain);
+		r = state_each(s, "SELECT * FROM proof_domain", load_domain);
 	if (r == 0)
-		r = each(s, "SELECT * FROM proof_network", load_network);
+		r = state_each(s, "SELECT * FROM proof_network", load_network);
 	return r;
 }
 
 static int load_memory(struct state *s)
 {
-	int r = each(s, "SELECT * FROM hosted", load_hosted);
+	int r = state_each(s, "SELECT * FROM hosted", load_hosted);
 
-	return r < 0 ? r : each(s, "SELECT * FROM heard", load_heard);
+	return r < 0 ? r : state_each(s, "SELECT * FROM heard", load_heard);
 }
 
-int state_load(const char *file, struct memory *memory, struct proof *proof,
-	       struct state_error *ret_error)
+static int load_all(struct state *s, int64_t *ret_saves)
+{
+	int r = state_open_to_read(s);
+
+	if (r == 0)
+		r = state_execute(s, "BEGIN");
+	if (r == 0 && s->proof)
+		r = load_proof(s);
+	if (r == 0 && s->proof)
+		r = state_load_egress(s);
+	if (r == 0 && s->memory)
+		r = load_memory(s);
+	if (r == 0 && s->pace)
+		r = state_load_pace(s);
+	if (r == 0 && ret_saves)
+		*ret_saves = state_saves(s);
+	return r;
+}
+
+int state_load_all(const char *file, struct memory *memory, struct proof *proof, struct pace *pace,
+		   int64_t *ret_saves, struct state_error *ret_error)
 {
 	struct state s = { .file = file,
 			   .memory = memory,
 			   .proof = proof,
+			   .pace = pace,
 			   .wall_ms = clock_wall_ms(),
 			   .mono_ms = clock_mono_ms(),
 			   .error = ret_error };
 	int r;
 
 	if (access(file, F_OK) < 0)
-		return errno == ENOENT ? 1 : fail(&s, -errno, "%s", strerror(errno));
-	r = open_to_read(&s);
-	if (r == 0)
-		r = execute(&s, "BEGIN");
-	if (r == 0 && proof)
-		r = load_proof(&s);
-	if (r == 0 && memory)
-		r = load_memory(&s);
-	close_db(&s);
+		return errno == ENOENT ? 1 : state_fail(&s, -errno, "%s", strerror(errno));
+	r = load_all(&s, ret_saves);
+	state_close(&s);
 	return r < 0 ? r : 0;
+}
+
+int state_load(const char *file, struct memory *memory, struct proof *proof,
+	       struct state_error *ret_error)
+{
+	return state_load_all(file, memory, proof, NULL, NULL, ret_error);
 }
 
 /* ---- saving ---- */
@@ -338,28 +160,28 @@ static int save_hosted(void *user, const char *domain)
 {
 	struct state *s = user;
 
-	bind_text(s, 1, domain);
-	return write_row(s);
+	state_bind_text(s, 1, domain);
+	return state_write_row(s);
 }
 
 static int save_heard(void *user, const char *scanner, int64_t when_ms)
 {
 	struct state *s = user;
 
-	bind_text(s, 1, scanner);
-	bind_int(s, 2, s->wall_ms - (s->mono_ms - when_ms));
-	return write_row(s);
+	state_bind_text(s, 1, scanner);
+	state_bind_int(s, 2, s->wall_ms - (s->mono_ms - when_ms));
+	return state_write_row(s);
 }
 
 static int save_memory(struct state *s)
 {
-	int r = prepare(s, "INSERT OR IGNORE INTO hosted VALUES (?)");
+	int r = state_prepare(s, "INSERT OR IGNORE INTO hosted VALUES (?)");
 
 	if (r == 0)
 		r = memory_hosted_each(s->memory, save_hosted, s);
 	if (r == 0)
-		r = prepare(s, "INSERT INTO heard VALUES (?, ?) ON CONFLICT DO UPDATE SET"
-			       " wall_ms = max(wall_ms, excluded.wall_ms)");
+		r = state_prepare(s, "INSERT INTO heard VALUES (?, ?) ON CONFLICT DO UPDATE SET"
+				     " wall_ms = max(wall_ms, excluded.wall_ms)");
 	if (r == 0)
 		r = memory_heard_each(s->memory, save_heard, s);
 	return r;
@@ -369,26 +191,26 @@ static int save_scanner(void *user, const struct proof_scanner *row)
 {
 	struct state *s = user;
 
-	bind_text(s, 1, row->name);
-	bind_int(s, 2, (int64_t)row->inside);
-	bind_int(s, 3, row->first_ms);
-	bind_int(s, 4, row->last_ms);
-	bind_int(s, 5, row->inside_first_ms);
-	bind_int(s, 6, row->inside_last_ms);
-	return write_row(s);
+	state_bind_text(s, 1, row->name);
+	state_bind_int(s, 2, (int64_t)row->inside);
+	state_bind_int(s, 3, row->first_ms);
+	state_bind_int(s, 4, row->last_ms);
+	state_bind_int(s, 5, row->inside_first_ms);
+	state_bind_int(s, 6, row->inside_last_ms);
+	return state_write_row(s);
 }
 
 static int save_domain(void *user, const struct proof_domain *row)
 {
 	struct state *s = user;
 
-	bind_text(s, 1, row->scanner);
-	bind_text(s, 2, row->name);
-	bind_int(s, 3, row->first_ms);
-	bind_int(s, 4, (int64_t)row->inside);
-	bind_int(s, 5, (int64_t)row->outside);
-	bind_int(s, 6, (int64_t)row->confirmed);
-	return write_row(s);
+	state_bind_text(s, 1, row->scanner);
+	state_bind_text(s, 2, row->name);
+	state_bind_int(s, 3, row->first_ms);
+	state_bind_int(s, 4, (int64_t)row->inside);
+	state_bind_int(s, 5, (int64_t)row->outside);
+	state_bind_int(s, 6, (int64_t)row->confirmed);
+	return state_write_row(s);
 }
 
 static int save_network(void *user, const struct proof_network *row)
@@ -396,17 +218,31 @@ static int save_network(void *user, const struct proof_network *row)
 	struct state *s = user;
 	char network[ADDR_STRLEN + 4];
 
-	bind_text(s, 1, row->scanner);
-	bind_text(s, 2, row->domain);
-	bind_text(s, 3, prefix_format(&row->network, network));
-	bind_int(s, 4, (int64_t)row->messages);
-	bind_int(s, 5, (int64_t)row->error);
-	bind_int(s, 6, row->related);
-	bind_text(s, 7, row->ptr_domain);
-	return write_row(s);
+	state_bind_text(s, 1, row->scanner);
+	state_bind_text(s, 2, row->domain);
+	state_bind_text(s, 3, prefix_format(&row->network, network));
+	state_bind_int(s, 4, (int64_t)row->messages);
+	state_bind_int(s, 5, (int64_t)row->error);
+	state_bind_int(s, 6, row->related);
+	state_bind_text(s, 7, row->ptr_domain);
+	return state_write_row(s);
 }
 
-static int save_proof(struct state *s, const struct proof *proof)
+/* The daemon's, of a file that nobody else has added to, can't be there already. */
+static int merge_proof(struct state *s, const struct state_news *news)
+{
+	bool ours = news->counted && state_saves(s) == news->saves;
+	int r = load_proof(s);
+
+	if (r == 0)
+		r = state_load_egress(s);
+	if (r == 0 &&
+	    (ours ? proof_join(s->proof, news->proof) : proof_merge(s->proof, news->proof)) < 0)
+		r = state_fail(s, -ENOMEM, "out of memory");
+	return r < 0 ? r : ours ? 0 : 1;
+}
+
+static int save_proof(struct state *s, const struct state_news *news)
 {
 	static const struct {
 		const char *sql;
@@ -418,64 +254,99 @@ static int save_proof(struct state *s, const struct proof *proof)
 		{ "INSERT INTO proof_network VALUES (?, ?, ?, ?, ?, ?, ?)",
 		  { .network = save_network } },
 	};
-	int r = load_proof(s);
+	int others = merge_proof(s, news), r = others < 0 ? others : 0;
 
-	if (r == 0 && proof_merge(s->proof, proof) < 0)
-		r = fail(s, -ENOMEM, "out of memory");
 	if (r == 0)
-		r = execute(s, "DELETE FROM proof_scanner; DELETE FROM proof_domain;"
-			       "DELETE FROM proof_network");
+		r = state_execute(s, "DELETE FROM proof_scanner; DELETE FROM proof_domain;"
+				     "DELETE FROM proof_network");
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(tables); i++) {
 		struct proof_visit visit = tables[i].visit;
 
 		visit.user = s;
-		r = prepare(s, tables[i].sql);
+		r = state_prepare(s, tables[i].sql);
 		if (r == 0)
 			r = proof_each(s->proof, &visit);
 	}
-	return r;
+	if (r == 0)
+		r = state_save_held(s, s->proof);
+	if (r == 0)
+		r = state_count_save(s);
+	return r < 0 ? r : others;
 }
 
-/* is_empty: the tables are to be made. */
-static int save_all(struct state *s, const struct proof *proof)
+int state_begin_writing(struct state *s)
 {
 	char sql[96];
 	int r, empty;
 
 	/* Not in a transaction; a file system that has no use for it goes on without. */
-	if ((r = execute(s, "PRAGMA journal_mode = WAL")) < 0 ||
-	    (r = execute(s, "BEGIN IMMEDIATE")) < 0)
+	if ((r = state_execute(s, "PRAGMA journal_mode = WAL")) < 0 ||
+	    (r = state_execute(s, "BEGIN IMMEDIATE")) < 0)
 		return r;
 	/* Looked at here, where nobody else can be making it meanwhile. */
-	empty = check_db(s);
+	empty = state_check(s);
 	if (empty < 0)
 		return empty;
 	if (empty) {
 		snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d",
-			 APPLICATION_ID, VERSION);
-		if ((r = execute(s, schema)) < 0 || (r = execute(s, sql)) < 0)
+			 STATE_APPLICATION_ID, STATE_VERSION);
+		if ((r = state_execute(s, schema)) < 0 || (r = state_execute(s, sql)) < 0)
 			return r;
 	}
-	if (s->memory && (r = save_memory(s)) < 0)
-		return r;
-	if (proof && (r = save_proof(s, proof)) < 0)
-		return r;
-	return execute(s, "COMMIT");
+	return state_execute(s, state_egress_schema);
+}
+
+/* 0; 1: others have saved proof meanwhile; -errno. */
+static int save_all(struct state *s, struct state_news *news)
+{
+	int64_t saves;
+	int r = state_begin_writing(s), others = 0;
+
+	if (r == 0 && s->memory)
+		r = save_memory(s);
+	if (r == 0 && news->proof) {
+		others = save_proof(s, news);
+		r = others < 0 ? others : 0;
+	}
+	if (r == 0 && news->pace)
+		r = state_save_pace(s, news->pace);
+	saves = state_saves(s);
+	if (r == 0)
+		r = state_execute(s, "COMMIT");
+	if (r == 0)
+		news->saves = saves;
+	return r < 0 ? r : others;
+}
+
+/* A command of root's may be the first to write what a daemon that isn't root writes from then on:
+ * then it belongs to whom the folder belongs to. (SQLite does likewise with its other files.) */
+static void give_to_owner(const struct state *s, int fd)
+{
+	const char *slash = strrchr(s->file, '/');
+	char folder[PATH_MAX];
+	struct stat st;
+	int n = snprintf(folder, sizeof(folder), "%.*s/.", slash ? (int)(slash - s->file) : 1,
+			 slash ? s->file : ".");
+
+	if (geteuid() == 0 && n < (int)sizeof(folder) && stat(folder, &st) == 0 &&
+	    fchown(fd, st.st_uid, st.st_gid) < 0)
+		return; /* it stays root's, as it was made */
 }
 
 /* 0; 1: made; -errno. */
-static int make_file(struct state *s)
+int state_make_file(struct state *s)
 {
 	int fd = open(s->file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 
 	if (fd < 0)
-		return errno == EEXIST ? 0 : fail(s, -errno, "%s", strerror(errno));
+		return errno == EEXIST ? 0 : state_fail(s, -errno, "%s", strerror(errno));
+	give_to_owner(s, fd);
 	close(fd);
 	return 1;
 }
 
 /* Made for nothing; unless another process has saved something there meanwhile. */
-static void unlink_empty(struct state *s)
+void state_unlink_empty(struct state *s)
 {
 	bool used = false;
 
@@ -483,50 +354,72 @@ static void unlink_empty(struct state *s)
 		sqlite3_finalize(s->stmt);
 		s->stmt = NULL;
 		(void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-		used = single(s, "SELECT count(*) FROM sqlite_master", 0) > 0;
+		used = state_single(s, "SELECT count(*) FROM sqlite_master", 0) > 0;
 	}
 	if (!used)
 		(void)unlink(s->file);
 }
 
-int state_save(const char *file, struct memory *memory, const struct proof *proof,
-	       struct state_error *ret_error)
+int state_save_news(const char *file, struct state_news *news, struct state_error *ret_error)
 {
 	struct state s = { .file = file,
-			   .memory = memory,
+			   .memory = news->memory,
 			   .wall_ms = clock_wall_ms(),
 			   .mono_ms = clock_mono_ms(),
 			   .error = ret_error };
-	int made = make_file(&s), r;
+	int made = state_make_file(&s), r;
 
 	if (made < 0)
 		return made;
 	r = proof_new(&s.proof);
 	if (r < 0)
-		fail(&s, r, "out of memory");
+		state_fail(&s, r, "out of memory");
 	else
-		r = open_db(&s, file, SQLITE_OPEN_READWRITE);
+		r = state_open(&s, file, SQLITE_OPEN_READWRITE);
 	if (r == 0)
-		r = check_db(&s);
+		r = state_check(&s);
 	if (r >= 0)
-		r = save_all(&s, proof);
+		r = save_all(&s, news);
 	if (r < 0 && made)
-		unlink_empty(&s);
+		state_unlink_empty(&s);
 	/* An open transaction is rolled back. */
-	close_db(&s);
+	state_close(&s);
 	proof_free(s.proof);
 	return r;
 }
 
+int state_save(const char *file, struct memory *memory, const struct proof *proof,
+	       struct state_error *ret_error)
+{
+	struct state_news news = { .memory = memory, .proof = proof };
+	int r = state_save_news(file, &news, ret_error);
+
+	return r < 0 ? r : 0;
+}
+
 /* ---- for a start ---- */
+
+static int set_quiet(void *memory, const struct pace_row *row)
+{
+	if (row->quiet_ms > 0)
+		memory_scanner_set_quiet(memory, row->scanner, true);
+	return 0;
+}
 
 int state_recall(const struct conf *conf, struct memory *memory, struct proof *proof,
 		 struct proof_summary *ret_summary, struct state_error *ret_error)
 {
-	int loaded = conf->state ? state_load(conf->state, memory, proof, ret_error) : 1;
-	int r = proof_apply(proof, &conf->policy.prove, clock_wall_ms(), clock_mono_ms(), memory,
-			    ret_summary);
+	int loaded = 1, r;
+	struct pace *pace;
 
+	if ((r = pace_new(&pace)) == 0 && conf->state)
+		loaded = state_load_all(conf->state, memory, proof, pace, NULL, ret_error);
+	if (r == 0) {
+		(void)pace_each(pace, set_quiet, memory);
+		pace_free(pace);
+		r = proof_apply(proof, &conf->policy.prove, clock_wall_ms(), clock_mono_ms(),
+				memory, ret_summary);
+	}
 	if (r < 0) {
 		snprintf(ret_error->text, sizeof(ret_error->text), "out of memory");
 		return r;

@@ -17,7 +17,11 @@
 #define WORKER_SCRATCH (128 * 1024)
 
 struct session;
+struct hosted;
 struct named_event;
+struct prover;
+struct primaries;
+struct resolving;
 struct tls_client;
 struct tls_server;
 
@@ -36,8 +40,12 @@ struct listener {
 /* What all threads share; filled by server.c before the workers start. */
 struct server {
 	const struct conf *conf;
-	struct resolver *resolver;
+	struct hosted *hosted;
+	struct resolving *resolving;
+	struct resolver *resolver;   /* resolving's */
+	struct primaries *primaries; /* NULL: nobody wants to know */
 	struct memory *memory;
+	struct prover *prover;
 	struct tls_server *tls; /* NULL: no certificates */
 	struct event_sink *events;
 	struct listener *listeners; /* conf->n_listeners */

@@ -188,10 +188,11 @@ size_t dialog_tag_header(const struct dialog *d, char *out)
 {
 	const struct transaction *t = &d->p->t;
 
-	if (t->class != DIALOG_CLASS_TAG)
+	if (t->class == DIALOG_CLASS_PASS)
 		return 0;
 	int n = snprintf(out, DIALOG_TAG_MAX,
-			 "X-Frontdoor: direct; client=%s;\r\n domain=%s;\r\n mx=%s\r\n",
+			 "X-Frontdoor: %s; client=%s;\r\n domain=%s;\r\n mx=%s\r\n",
+			 t->class == DIALOG_CLASS_SHARED ? "shared-egress" : "direct",
 			 d->conf.client, t->tag_domains, t->tag_mxs);
 	INVARIANT(n > 0 && n < DIALOG_TAG_MAX);
 	return (size_t)n;
@@ -235,7 +236,7 @@ static bool class_admits(struct dialog *d, const struct dialog_entry *e)
 	} else if (t->class != e->class) {
 		return false;
 	}
-	return e->class != DIALOG_CLASS_TAG ||
+	return e->class == DIALOG_CLASS_PASS ||
 	       (list_add(&t->tag_domains, e->domain) == 0 && list_add(&t->tag_mxs, e->mx) == 0);
 }
 
@@ -616,7 +617,7 @@ static int entry_judge(struct dialog *d, struct dialog_entry *e, const struct di
 		d->p->t.refused++;
 		return entry_own_text(e, v->reply);
 	case DIALOG_TAG:
-		e->class = DIALOG_CLASS_TAG;
+		e->class = v->shared ? DIALOG_CLASS_SHARED : DIALOG_CLASS_TAG;
 		e->domain = sv_dup(v->domain);
 		e->mx = sv_dup(v->mx);
 		if (!e->domain || !e->mx)

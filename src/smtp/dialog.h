@@ -78,7 +78,7 @@ struct dialog_xclient {
 };
 
 /* A class of messages: recipients of different classes can't share one (DESIGN.md, actions). */
-enum dialog_class { DIALOG_CLASS_PASS, DIALOG_CLASS_TAG };
+enum dialog_class { DIALOG_CLASS_PASS, DIALOG_CLASS_TAG, DIALOG_CLASS_SHARED };
 
 enum dialog_verdict_kind { DIALOG_PASS, DIALOG_TAG, DIALOG_REFUSE, DIALOG_DRIP };
 
@@ -89,6 +89,7 @@ struct dialog_verdict {
 	/* DIALOG_TAG: "domain" and "mx" for the header's lists; copied. */
 	struct sv domain;
 	struct sv mx;
+	bool shared; /* DIALOG_TAG: the header says "shared-egress", not "direct": a class apart */
 };
 
 struct dialog_rcpt {

@@ -1,4 +1,5 @@
 """The state file: a scanner that isn't configured, but proven by what was learned, has its door shut."""
+import json
 import os
 import re
 import sqlite3
@@ -95,6 +96,30 @@ class State(DaemonCase):
         out, _, proof = self.explained(conf, bot)
         self.assertIn("not proven, since its egress has grown: 120 messages", proof[0])
         self.assertIn("; related rival 198.51.100.0/24 (mystery-scan.com) with 20 %", proof[0])
+
+    def test_listed_as_seen(self):
+        """What the command that lists scanners says of it."""
+        conf = self.conf_with_state()
+        network = self.network(self.place.plan.stranger[0])
+        self.make(conf, self.domains, networks=[(network, 10, 0, None)])
+        status, out, err = conf.run("scanners", "-c", conf.file, "--json")
+        self.assertEqual((status, err), (0, ""))
+        rows = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual([r["scanner"] for r in rows[:3]], ["acme", "guard", SCANNER])
+        row, proof = rows[2], rows[2]["proof"]
+        self.assertEqual((row["from"], row["grade"], row["quiet"], row["kind"]), ("seen", "proven", False, None))
+        self.assertEqual((proof["outcome"], proof["lacks"], proof["mails"], proof["domains"]), ("proven", [], 120, 3))
+        self.assertLess(proof["first"], proof["last"])
+        self.assertEqual(row["heard"][:16], proof["last"][:16])
+        self.assertEqual([(r["network"], r["domains"], r["related"]) for r in row["rivals"]], [(network, 3, False)])
+        self.assertAlmostEqual(row["rivals"][0]["share"], 0.2)
+        status, out, _ = conf.run("scanners", "-c", conf.file)
+        self.assertRegex(out, r"(?m)^mystery-scan.com +seen +proven +- +- +120  20\d\d-\d\d-\d\d  mx default-ptr")
+        self.assertRegex(out, r"(?m)^    proven: 120 messages over 3 days from inside, .*; rival %s " % network)
+        status, out, _ = conf.run("scanners", "-c", conf.file, "mx.mystery-scan.com")
+        self.assertEqual(status, 0)
+        self.assertIn("  scanner     mystery-scan.com, proven: ", out)
+        self.assertIn("  proof       proven: 120 messages ", out)
 
     def test_wanting(self):
         conf = self.conf_with_state()

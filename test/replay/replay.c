@@ -165,11 +165,44 @@ static void do_policy(struct replay *r)
 		p->on_dns_failure = action(r, word(r, 2));
 	else if (is(what, "on_unknown_domain"))
 		p->on_unknown_domain = action(r, word(r, 2));
+	else if (is(what, "prove")) /* MAILS HOURS */
+		p->prove = (struct proof_conf) { number(r, word(r, 2)), number(r, word(r, 3)),
+						 p->prove.rival };
 	else
 		fail(r, "no such policy: %s", what);
 }
 
-/* scanner NAME mx PATTERN [egress PREFIX...] */
+static bool is_source(const char *text)
+{
+	return strncmp(text, "spf:", 4) == 0 || strncmp(text, "host:", 5) == 0;
+}
+
+/* source KEY PREFIX... or fail, [incomplete] [after TIME] */
+static void do_source(struct replay *r)
+{
+	struct world_source *e = calloc(1, sizeof(*e));
+
+	INVARIANT(e);
+	e->delay_ms = take_after(r);
+	snprintf(e->key, sizeof(e->key), "%s", word(r, 1));
+	if (!is_source(e->key))
+		fail(r, "source spf:NAME or host:NAME");
+	e->source = (struct egress_source) { .key = e->key, .left_out = "" };
+	prefix_set_init(&e->source.set);
+	for (int i = 2; i < r->n_words; i++) {
+		if (is(r->words[i], "fail"))
+			e->source.status = SOURCE_FAILED;
+		else if (is(r->words[i], "incomplete"))
+			e->source.incomplete = true;
+		else
+			prefix(r, &e->source.set, r->words[i]);
+	}
+	prefix_set_seal(&e->source.set);
+	e->next = r->world.sources;
+	r->world.sources = e;
+}
+
+/* scanner NAME mx PATTERN [egress PREFIX|spf:NAME|host:NAME...] */
 static void do_scanner(struct replay *r)
 {
 	struct policy *p = &r->world.policy;
@@ -183,8 +216,14 @@ static void do_scanner(struct replay *r)
 	s->mx[s->n_mx++] = strdup(word(r, 3));
 	s->egress_mx = true;
 	prefix_set_init(&s->cidrs);
-	for (int i = 5; i < r->n_words; i++)
-		prefix(r, &s->cidrs, r->words[i]);
+	s->sources = calloc((size_t)r->n_words, sizeof(*s->sources));
+	INVARIANT(s->sources);
+	for (int i = 5; i < r->n_words; i++) {
+		if (is_source(r->words[i]))
+			s->sources[s->n_sources++] = strdup(r->words[i]);
+		else
+			prefix(r, &s->cidrs, r->words[i]);
+	}
 	prefix_set_seal(&s->cidrs);
 }
 
@@ -239,6 +278,50 @@ static void do_names(struct replay *r)
 	}
 	n->next = r->world.names;
 	r->world.names = n;
+}
+
+/* settle accept|deny NETWORK SCANNER, settle forget */
+static void do_settle(struct replay *r)
+{
+	struct proof_settled row = { .accepted = is(word(r, 1), "accept") };
+
+	if (is(r->words[1], "forget")) {
+		proof_forget_settled(r->world.proof);
+	} else {
+		row.scanner = word(r, 3);
+		if (prefix_parse(sv_from(word(r, 2)), &row.network) < 0 ||
+		    proof_put_settled(r->world.proof, &row) != 0)
+			fail(r, "settle accept|deny NETWORK SCANNER");
+	}
+	world_prove(&r->world);
+}
+
+/* A '#' in an address or name stands for a number: the messages come from, or for, all in turn. */
+static void numbered(char *out, size_t size, const char *text, int n)
+{
+	size_t at = strcspn(text, "#");
+
+	snprintf(out, size, text[at] ? "%.*s%d%s" : "%.*s", (int)at, text, n,
+		 text[at] ? text + at + 1 : "");
+}
+
+/* traffic CLIENT DOMAIN MESSAGES [NUMBERS] */
+static void do_traffic(struct replay *r)
+{
+	int messages = number(r, word(r, 3)), numbers = r->n_words > 4 ? number(r, word(r, 4)) : 1;
+	struct decision d;
+
+	for (int i = 0; i < messages; i++) {
+		char client[64], domain[256];
+
+		numbered(client, sizeof(client), word(r, 1), 1 + i % numbers);
+		numbered(domain, sizeof(domain), word(r, 2), 1 + i % numbers);
+		struct addr from = address(r, client);
+
+		world_deliver(&r->world, &from, domain, &d);
+	}
+	world_prove(&r->world);
+	r->world.missing = NULL;
 }
 
 /* ---- expectations ---- */
@@ -365,6 +448,21 @@ static void expect_rcpt(struct replay *r)
 		     reason_name(j->decision.reason), action_name(j->decision.action));
 }
 
+/* expect told CLIENT DOMAIN CODE [GRADE] [RESTRAINT]: one message more */
+static void expect_told(struct replay *r)
+{
+	struct addr from = address(r, word(r, 2));
+	struct decision d;
+	int code = world_deliver(&r->world, &from, word(r, 3), &d);
+	const char *restraint = restraint_name(d.restraint);
+
+	if (code != number(r, word(r, 4)) ||
+	    (r->n_words > 5 && !is(grade_name(d.grade), r->words[5])) ||
+	    (r->n_words > 6 && !is(restraint && *restraint ? restraint : "none", r->words[6])))
+		fail(r, "told %d, %s %s", code, grade_name(d.grade),
+		     restraint && *restraint ? restraint : "none");
+}
+
 static void do_expect(struct replay *r)
 {
 	const char *what = word(r, 1);
@@ -381,6 +479,8 @@ static void do_expect(struct replay *r)
 		expect_wait(r, word(r, 2));
 	else if (is(what, "rcpt"))
 		expect_rcpt(r);
+	else if (is(what, "told"))
+		expect_told(r);
 	else
 		expect_state(r, what);
 	if (is(what, "tarpit"))
@@ -490,6 +590,7 @@ static void do_time(struct replay *r, int64_t until)
 		new_deadline(r);
 	}
 	world_set_time(&r->world, until);
+	world_prove(&r->world);
 }
 
 static bool do_event(struct replay *r)
@@ -540,6 +641,8 @@ static void do_line(struct replay *r)
 		do_policy(r);
 	else if (is(what, "scanner"))
 		do_scanner(r);
+	else if (is(what, "source"))
+		do_source(r);
 	else if (is(what, "hosted"))
 		INVARIANT(memory_hosted_add(r->world.memory, sv_from(word(r, 1))) >= 0);
 	else if (is(what, "heard"))
@@ -550,6 +653,10 @@ static void do_line(struct replay *r)
 		do_dns(r);
 	else if (is(what, "names"))
 		do_names(r);
+	else if (is(what, "settle"))
+		do_settle(r);
+	else if (is(what, "traffic"))
+		do_traffic(r);
 	else if (is(what, "expect"))
 		do_expect(r);
 	else if (!do_event(r))

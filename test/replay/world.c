@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void step(struct judgement *j);
@@ -20,12 +21,15 @@ void world_init(struct world *w)
 					  .on_unknown_domain = ACTION_PASS,
 					  .stale_max_ms = 7 * 86400 * 1000LL,
 					  .help_url = "",
+					  .prove = { 20, 24, 0.1 },
 					  .scanners = w->scanners } };
 	prefix_set_init(&w->policy.trusted);
 	prefix_set_init(&w->policy.server_addresses);
 	map_init(&w->policy.domains);
-	INVARIANT(memory_new(&w->memory) == 0);
+	INVARIANT(memory_new(&w->memory) == 0 && proof_new(&w->proof) == 0 &&
+		  proof_recent_new(&w->recent) == 0);
 	INVARIANT(addr_parse(SV("203.0.113.25"), &w->server) == 0);
+	w->faded_ms = WORLD_START_MS;
 	world_set_time(w, WORLD_START_MS);
 }
 
@@ -40,6 +44,11 @@ void world_deinit(struct world *w)
 		w->names = n->next;
 		free(n);
 	}
+	for (struct world_source *e; (e = w->sources);) {
+		w->sources = e->next;
+		prefix_set_deinit(&e->source.set);
+		free(e);
+	}
 	for (struct judgement *j; (j = w->judgements);) {
 		w->judgements = j->next;
 		facts_free(j->confirmed);
@@ -51,6 +60,8 @@ void world_deinit(struct world *w)
 	prefix_set_deinit(&w->policy.trusted);
 	prefix_set_deinit(&w->policy.server_addresses);
 	map_deinit(&w->policy.domains, domain_policy_free);
+	proof_free(w->proof);
+	proof_recent_free(w->recent);
 	memory_free(w->memory);
 	clock_fake(-1, -1);
 }
@@ -74,6 +85,42 @@ static const struct world_names *find_names(const struct world *w)
 	return NULL;
 }
 
+/* What is said later of a source replaces what was; NULL: it does not exist. */
+static struct world_source *find_source(const struct world *w, const char *key)
+{
+	for (struct world_source *e = w->sources; e; e = e->next)
+		if (strcmp(e->key, key) == 0)
+			return e;
+	return NULL;
+}
+
+static const struct egress_source *known_source(void *user, const char *key)
+{
+	static struct egress_source none = { .status = SOURCE_NONE };
+	const struct world_source *e = find_source(((struct judgement *)user)->world, key);
+
+	if (!e)
+		none.key = key;
+	return !e ? &none : e->answered ? &e->source : NULL;
+}
+
+/* What the domain said before, to whoever asked then. */
+static void add_former(const struct world *w, const struct world_domain *d,
+		       struct domain_facts *facts)
+{
+	for (const struct world_domain *was = d->next; was; was = was->next) {
+		if (strcmp(was->name, d->name) != 0)
+			continue;
+		if (was->facts && was->facts->expires_ms > w->now_ms) {
+			facts->former_until_ms = was->facts->expires_ms;
+			facts->former_kind = was->facts->kind;
+			facts->n_former = was->facts->n_hosts;
+			facts->former = was->facts->hosts;
+		}
+		return;
+	}
+}
+
 static struct domain_facts *make_facts(const struct world *w, struct world_domain *d,
 				       bool confirmed)
 {
@@ -89,6 +136,7 @@ static struct domain_facts *make_facts(const struct world *w, struct world_domai
 
 	for (int i = 0; i < d->n_hosts; i++)
 		d->hosts[i].name = d->hosts[i].canonical = d->host_names[i];
+	add_former(w, d, &facts);
 	struct domain_facts *copy = facts_copy(&facts);
 	INVARIANT(copy);
 	return copy;
@@ -132,6 +180,8 @@ static int64_t delay_of(struct judgement *j, int needs)
 		const struct world_names *n = find_names(j->world);
 		return n ? n->delay_ms : 0;
 	}
+	if (needs == DECIDE_NEEDS_SOURCE)
+		return find_source(j->world, j->decision.wanted_source)->delay_ms;
 	const struct world_domain *d = find_domain(j->world, j->domain);
 	return d ? d->delay_ms : 0;
 }
@@ -157,6 +207,8 @@ static void take_answer(struct judgement *j)
 {
 	if (j->asked == DECIDE_NEEDS_CLIENT)
 		answer_client(j);
+	else if (j->asked == DECIDE_NEEDS_SOURCE)
+		find_source(j->world, j->decision.wanted_source)->answered = true;
 	else
 		answer_domain(j, j->asked == DECIDE_NEEDS_CONFIRM);
 	j->asked = 0;
@@ -179,7 +231,7 @@ static void gather(struct judgement *j, struct decide_facts *f)
 
 	*f = (struct decide_facts) { .policy = &w->policy,
 				     .memory = w->memory,
-				     .authenticated = j->rcpt->owner->d.authenticated,
+				     .authenticated = j->rcpt && j->rcpt->owner->d.authenticated,
 				     .server_is_ours = true,
 				     .client = w->client,
 				     .server = w->server,
@@ -190,7 +242,9 @@ static void gather(struct judgement *j, struct decide_facts *f)
 							 : NULL,
 				     .names = j->names,
 				     .confirm_tried = j->confirm_tried,
-				     .now_ms = clock_mono_ms() };
+				     .now_ms = clock_mono_ms(),
+				     .source = known_source,
+				     .user = j };
 }
 
 static void tell(struct judgement *j)
@@ -205,6 +259,7 @@ static void tell(struct judgement *j)
 							     &j->world->server, OWNER_ID, text) };
 	} else if (d->action == ACTION_TAG) {
 		v.kind = DIALOG_TAG;
+		v.shared = d->reason == REASON_SHARED_EGRESS;
 		v.domain = sv_from(j->domain);
 		v.mx = sv_from(d->mx[0] ? d->mx : "-");
 	}
@@ -249,15 +304,92 @@ void world_judge(struct owner *o, struct owner_rcpt *r, const struct smtp_path *
 	step(j);
 }
 
-/* What an accepted message teaches. */
+/* ---- learning, as proxy/judge.c and proxy/prover.c do it ---- */
+
+static void count(struct world *w, struct proof_mail *m, bool accepted)
+{
+	m->messages = 1;
+	m->first_ms = m->last_ms = clock_wall_ms();
+	if (accepted)
+		INVARIANT(proof_add(w->proof, m) >= 0);
+	INVARIANT(proof_recent_add(w->recent, m, w->proof) >= 0);
+}
+
+static void learn(struct judgement *j, bool accepted)
+{
+	struct world *w = j->world;
+	const struct decision *d = &j->decision;
+	char name[DECISION_NAME_MAX];
+	struct decide_facts f;
+	int host = -1;
+
+	gather(j, &f);
+	struct proof_mail m = { .scanner = d->scanner,
+				.domain = j->domain,
+				.client = f.client,
+				.inside = true,
+				.names = f.names };
+
+	if (accepted && d->own_front_door) {
+		INVARIANT(memory_hosted_add(w->memory, sv_from(j->domain)) >= 0);
+		if (d->scanner[0])
+			memory_scanner_heard(w->memory, d->scanner, w->now_ms);
+	}
+	if (d->own_front_door && d->door == DOOR_SCANNER)
+		count(w, &m, accepted);
+	if (d->finding != FINDING_DIRECT || d->door != DOOR_SCANNER || !f.dns)
+		return;
+	m.scanner = name;
+	m.inside = false;
+	while (door_next_scanner(&f, &host, name)) {
+		m.mx_host = f.dns->hosts[host].name;
+		count(w, &m, accepted);
+	}
+}
+
+void world_prove(struct world *w)
+{
+	int64_t wall = clock_wall_ms();
+	struct proof_summary sum;
+
+	for (; w->now_ms - w->faded_ms >= RECENT_FADE_MS; w->faded_ms += RECENT_FADE_MS)
+		proof_recent_fade(w->recent);
+	INVARIANT(proof_recent_judge(w->recent, &w->policy.prove, wall, w->proof) >= 0);
+	INVARIANT(proof_apply(w->proof, &w->policy.prove, wall, w->now_ms, w->memory, &sum) == 0);
+}
+
+int world_deliver(struct world *w, const struct addr *client, const char *domain,
+		  struct decision *ret_decision)
+{
+	struct addr was = w->client;
+	struct judgement j = { .world = w, .shape = RCPT_DOMAIN };
+	struct decide_facts f;
+
+	snprintf(j.domain, sizeof(j.domain), "%s", domain);
+	w->client = *client;
+	for (;;) {
+		gather(&j, &f);
+		j.asked = decide(&f, &j.decision);
+		if (j.asked == DECIDE_DONE)
+			break;
+		take_answer(&j);
+	}
+	learn(&j, j.decision.code == 0);
+	w->client = was;
+	facts_free(j.confirmed);
+	facts_free(j.names);
+	*ret_decision = j.decision;
+	return j.decision.code ? j.decision.code : 250;
+}
+
+/* What an accepted message teaches, or one that was offered. */
 void world_ended(struct owner *o, struct owner_rcpt *r)
 {
 	struct judgement *j = r->user;
 
 	j->rcpt = NULL;
-	if (r->code < 200 || r->code >= 300 || !j->decided || !j->decision.own_front_door)
+	if (!j->decided || j->shape != RCPT_DOMAIN)
 		return;
-	INVARIANT(memory_hosted_add(j->world->memory, sv_from(j->domain)) >= 0);
-	if (j->decision.scanner[0])
-		memory_scanner_heard(j->world->memory, j->decision.scanner, j->world->now_ms);
+	learn(j, r->code >= 200 && r->code < 300);
+	world_prove(j->world);
 }

@@ -7,6 +7,7 @@
 
 #include "dialog/owner.h"
 #include "policy/decide.h"
+#include "policy/proof_recent.h"
 
 #define WORLD_HOSTS_MAX    8
 #define WORLD_SCANNERS_MAX 8
@@ -34,6 +35,15 @@ struct world_names {
 	int64_t delay_ms;
 };
 
+/* An egress source. */
+struct world_source {
+	struct world_source *next;
+	struct egress_source source;
+	char key[SOURCE_KEY_MAX];
+	int64_t delay_ms;
+	bool answered; /* known from then on */
+};
+
 struct judgement {
 	struct judgement *next;
 	struct world *world;
@@ -52,9 +62,13 @@ struct world {
 	struct policy policy;
 	struct scanner scanners[WORLD_SCANNERS_MAX];
 	struct memory *memory;
+	struct proof *proof;
+	struct proof_recent *recent;
+	int64_t faded_ms;
 	struct addr server, client;
 	struct world_domain *domains;
 	struct world_names *names;
+	struct world_source *sources;
 	struct judgement *judgements;
 	int64_t now_ms;
 	const char *missing; /* a domain that was asked for and is not in the script */
@@ -70,6 +84,13 @@ void world_set_time(struct world *w, int64_t now_ms);
 /* The look-ups' side: when the next answer comes (-1: none is awaited), and letting it come. */
 int64_t world_next_answer(const struct world *w);
 void world_answer(struct world *w);
+
+/* Mail of a client for a domain, accepted if it is let through: the code that its recipient is
+ * told, 250 for that. Whatever DNS takes long for is there at once. */
+int world_deliver(struct world *w, const struct addr *client, const char *domain,
+		  struct decision *ret_decision);
+/* What proxy/prover.c does from time to time. */
+void world_prove(struct world *w);
 
 /* For owner_start(), with the world as user, and for owner.ended. */
 void world_judge(struct owner *o, struct owner_rcpt *r, const struct smtp_path *path);

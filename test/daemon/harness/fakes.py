@@ -137,8 +137,16 @@ def a(address):
     return (1, socket.inet_aton(address))
 
 
+def txt(text):
+    parts = [text[i:i + 255].encode() for i in range(0, len(text), 255)]
+    return (16, b"".join(bytes([len(p)]) + p for p in parts))
+
+
 class NameServer:
-    """records: name → list of mx(), a(). What isn't there does not exist. delay: name → seconds."""
+    """records: name → list of mx(), a(), txt(); they may change. What isn't there does not exist. delay: name →
+    seconds. ttl: of what is said from then on."""
+
+    ttl = 300
 
     def __init__(self, address, records, delay=None):
         self.records, self.delay = records, delay or {}
@@ -176,7 +184,7 @@ class NameServer:
         found = [data for t, data in self.records.get(name, []) if t == kind]
         rcode = 0 if name in self.records else 3
         return (question[:2] + struct.pack(">HHHHH", 0x8180 | rcode, 1, len(found), 0, 0) + question[12:]
-                + b"".join(b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 300, len(d)) + d for d in found))
+                + b"".join(b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, self.ttl, len(d)) + d for d in found))
 
     def _later(self, seconds, answer, peer):
         time.sleep(seconds)

@@ -14,7 +14,7 @@ import subprocess
 from lab import isolate, net, servers, zones
 from lab.exim_log import EximLog
 
-from . import backends
+from . import backends, providers
 
 # What the lab's Exim doesn't log: each connection, and recipients of messages that never came. Nor
 # does it like as many transactions without a message as some cases make.
@@ -28,7 +28,7 @@ FEW = 4
 CUT_OFF = "cut-off.com"
 
 
-class Doors(zones.Internet):
+class Doors(providers.WithProviders):
     """A few domains of each kind, called by it: acme-0.com, acme-1.com, ..."""
 
     def _domains(self, count):

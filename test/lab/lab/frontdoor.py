@@ -11,7 +11,8 @@ TPROXY_PORT = 2525
 
 
 def configuration(lab, action="reject", break_egress=False, extra="", hosted=True,
-                  policy="", rows=(), tls="hide: true", listeners=""):
+                  policy="", rows=(), scanners=(), tls="hide: true", listeners="",
+                  resolver=""):
     """YAML. acme and guard are configured, mystery-scan.com is nobody's: guessed. listeners: more of them."""
     plan, listen = lab.plan, lab.mode == "listen"
     quoted = lambda items: "[%s]" % ", ".join('"%s"' % i for i in items)
@@ -31,7 +32,7 @@ listeners:
     bind: {bind}{backend}
 {listeners}{server_addresses}
 trusted: {trusted}
-resolver: {{servers: ["{resolver}"], confirm: {confirm}}}
+resolver: {{servers: ["{resolver}"], confirm: {confirm}{more}}}
 policy: {{action: {action}{policy}}}
 scanners:
   - name: acme
@@ -39,7 +40,7 @@ scanners:
     egress: [mx]
   - name: guard
     mx: ["*.mx-guard.org"]{guard_egress}
-domains:
+{scanners}domains:
   - {{name: {printer_domain}, allow: {printer}}}
   - {{name: {defer_domain}, action: defer}}
 {rows}{hosted}tls: {{{tls}}}
@@ -50,16 +51,17 @@ events: {{json: {events}}}
         trusted=quoted(plan.monitor), resolver=lab.resolver,
         confirm="off" if lab.loopback else "authoritative", action=action, policy=policy,
         rows="".join("  - {%s}\n" % row for row in rows),
+        scanners="".join("  - {%s}\n" % row for row in scanners),
         acme_mx=acme_mx, guard_egress=guard_egress, printer_domain=printer_domain,
         printer=quoted(plan.printer), defer_domain=lab.defer_domain.name,
         hosted="hosted: [%s]\n" % lab.path("exim", "domains") if hosted else "",
-        events=lab.path("frontdoor", "events.jsonl"), extra=extra, tls=tls, listeners=listeners)
+        events=lab.path("frontdoor", "events.jsonl"), extra=extra, tls=tls, listeners=listeners, more=resolver)
 
 
 class Frontdoor(servers.Server):
     """Runs where the lab's mode wants it; start() and stop() can be repeated."""
 
-    def __init__(self, lab, program=None, **conf):
+    def __init__(self, lab, program=None, env=None, **conf):
         self.lab = lab
         self.program = os.path.abspath(program or os.path.join(paths.BUILD, "frontdoor"))
         self.where = lab.ns["mail" if lab.mode == "same-host" else "gw"]
@@ -72,7 +74,7 @@ class Frontdoor(servers.Server):
         address = lab.plan.server[0] if listen else "127.0.0.1"
         super().__init__(self.where, "frontdoor", [self.program, "serve", "-c", self.conf],
                          lab.path("frontdoor", "frontdoor.log"),
-                         lambda: self.where.listens(port, address))
+                         lambda: self.where.listens(port, address), env=env)
 
     def start(self):
         super().start()

@@ -114,7 +114,8 @@ class Lab:
         # Any address of these networks is one of the world's: clients just bind to it.
         net.routes(gw, "198.18.0.0/15 via 192.0.2.2", "2001:db8:1000::/36 via 2001:db8:1::2",
                    "2001:db8:1c8::/48 via 2001:db8:1::2", "2001:db8:1fa::/48 via 2001:db8:1::2")
-        net.routes(world, "local 198.18.0.0/15 dev lo", "local 2001:db8:1000::/36 dev lo",
+        net.routes(world, "local 198.18.0.0/16 dev lo", "local 198.19.192.0/18 dev lo",
+                   "local 2001:db8:1000::/36 dev lo",
                    "local 2001:db8:1c8::/48 dev lo", "local 2001:db8:1fa::/48 dev lo")
         world.sysctl(ipv6__ip_nonlocal_bind=1)
         self._place_server(gw, mail)
@@ -128,10 +129,12 @@ class Lab:
     def _servers(self):
         net_dns = self.ns["dns"]
         nsd_port, port = (5300, 5301) if self.loopback else (53, 53)
-        self.started.append(servers.nsd(net_dns, self.path("dns"), self.internet, nsd_port))
+        self.nsd = servers.nsd(net_dns, self.path("dns"), self.internet, nsd_port)
+        self.started.append(self.nsd)
         for address, rcode in ((self.plan.broken, 2), (self.plan.lame, 5)):
             self.relays.append(servers.BadNameserver(net_dns, address, rcode, nsd_port))
-        self.started.append(servers.unbound(net_dns, self.path("dns"), self.internet, port, nsd_port))
+        self.unbound = servers.unbound(net_dns, self.path("dns"), self.internet, port, nsd_port)
+        self.started.append(self.unbound)
         self.dns_port = nsd_port
         self.resolver = "%s:%d" % (self.plan.unbound, port)
         self.smtp_port = 2525 if self.loopback else 25
@@ -182,10 +185,10 @@ class Lab:
     def client(self, who, family=4):
         return self.plan.v(who, family)
 
-    def bots(self, n, family=4):
+    def bots(self, n, family=4, ipv6_prefix=64):
         """n addresses of different networks of the world."""
         net = ipaddress.ip_network(self.plan.all("bots", family)[0])
-        step = 259 if family == 4 else 1 << 64
+        step = 259 if family == 4 else 1 << (128 - ipv6_prefix)
         return [str(net[(i + 1) * step % net.num_addresses]) for i in range(n)]
 
     def server(self, family=4):

@@ -62,7 +62,7 @@ PUBLIC = Plan(
     home=["198.18.77.7", "2001:db8:1077::7"], liar=["198.18.66.66", "2001:db8:1066::66"],
     nameless=["198.18.99.9", "2001:db8:1099::9"], monitor=["198.18.9.9", "2001:db8:1009::9"],
     printer=["198.18.8.8", "2001:db8:1008::8"], relay=["198.18.7.7", "2001:db8:1007::7"],
-    mta=["198.18.50.50", "2001:db8:1050::50"], bots=["198.18.128.0/17", "2001:db8:1080::/48"])
+    mta=["198.18.50.50", "2001:db8:1050::50"], bots=["198.18.128.0/17", "2001:db8:1080::/41"])
 
 # Everything on one machine's loopback network; the clients keep apart by their source address.
 LOOPBACK = Plan(

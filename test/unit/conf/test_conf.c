@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <errno.h>
@@ -72,6 +73,11 @@ static void test_defaults(void **state)
 	assert_int_equal(c->policy.guessed_action, ACTION_OBSERVE);
 	assert_int_equal(c->policy.on_dns_failure, ACTION_DEFER);
 	assert_int_equal(c->policy.on_unknown_domain, ACTION_PASS);
+	assert_int_equal(c->policy.shared_egress, ACTION_PASS);
+	assert_false(c->policy.strict_backup);
+	assert_ptr_equal(c->policy.catalogue, catalogue_shipped());
+	assert_null(c->catalogue);
+	assert_true(c->policy.generation > 0);
 	assert_true(c->policy.confirm);
 	assert_int_equal(c->policy.stale_max_ms, 7 * 86400 * 1000LL);
 	assert_string_equal(c->policy.help_url, "");
@@ -123,20 +129,22 @@ static void test_everything(void **state)
 		"trusted: [10.0.0.0/8]\n"
 		"resolver: {servers: [\"127.0.0.1:53\", \"[::1]:5353\"], timeout_ms: 500, confirm: "
 		"off}\n"
-		"policy: {action: reject, guessed_action: tag, shared_egress: pass, stale_max: "
+		"policy: {action: reject, guessed_action: tag, shared_egress: tag, stale_max: "
 		"12h,\n"
-		"  on_dns_failure: pass, on_unknown_domain: reject, strict_backup: false, "
+		"  on_dns_failure: pass, on_unknown_domain: reject, strict_backup: true, "
 		"help_url: "
 		"\"https://isp.example/mx\", prove: {mails: 50, hours: 48, rival: 0.2}}\n"
 		"scanners:\n"
 		"  - {name: acme, mx: [\"*.MX.Acme.Example\", mx.b\xc3\xbc"
 		"cher.example], egress: [mx, "
-		"198.51.100.0/24, \"ptr:Out.Acme.example\"], action: tarpit}\n"
+		"198.51.100.0/24, \"ptr:Out.Acme.example\", \"SPF:_SPF.Acme.example.\", "
+		"\"host:out.b\xc3\xbc"
+		"cher.example\"], action: tarpit}\n"
 		"  - {name: plain, mx: [mx.plain.example]}\n"
 		"  - {name: shut, mx: [mx.shut.example], egress: []}\n"
 		"domains:\n"
 		"  - {name: Example.ORG, action: observe, allow: [192.0.2.0/24, "
-		"\"ptr:monitor.example\"]}\n"
+		"\"ptr:monitor.example\", \"host:Web.example\", \"spf:example.org\"]}\n"
 		"  - {name: b\xc3\xbc"
 		"cher.example}\n"
 		"hosted: [/etc/localdomains, /etc/more]\n"
@@ -188,6 +196,8 @@ static void test_everything(void **state)
 	assert_int_equal(p->on_dns_failure, ACTION_PASS);
 	assert_int_equal(p->on_unknown_domain, ACTION_REJECT);
 	assert_string_equal(p->help_url, "https://isp.example/mx");
+	assert_int_equal(p->shared_egress, ACTION_TAG);
+	assert_true(p->strict_backup);
 
 	assert_int_equal(p->n_scanners, 3);
 	assert_string_equal(p->scanners[0].name, "acme");
@@ -197,6 +207,11 @@ static void test_everything(void **state)
 	assert_false(p->scanners[0].egress_default_ptr);
 	assert_true(has(&p->scanners[0].cidrs, "198.51.100.77"));
 	assert_string_equal(p->scanners[0].ptr[0], "out.acme.example");
+	assert_int_equal(p->scanners[0].n_ptr, 1);
+	assert_int_equal(p->scanners[0].n_sources, 2);
+	assert_string_equal(p->scanners[0].sources[0], "spf:_spf.acme.example");
+	assert_string_equal(p->scanners[0].sources[1], "host:out.xn--bcher-kva.example");
+	assert_int_equal(p->scanners[1].n_sources, 0);
 	assert_int_equal(p->scanners[0].action, ACTION_TARPIT);
 	assert_true(p->scanners[1].egress_mx);
 	assert_true(p->scanners[1].egress_default_ptr);
@@ -209,6 +224,9 @@ static void test_everything(void **state)
 	assert_int_equal(row->action, ACTION_OBSERVE);
 	assert_true(has(&row->allow, "192.0.2.9"));
 	assert_string_equal(row->allow_ptr[0], "monitor.example");
+	assert_int_equal(row->n_allow_sources, 2);
+	assert_string_equal(row->allow_sources[0], "host:web.example");
+	assert_string_equal(row->allow_sources[1], "spf:example.org");
 	row = map_get(&p->domains, SV("xn--bcher-kva.example"));
 	assert_int_equal(row->action, ACTION_UNSET);
 	assert_int_equal(c->n_hosted, 2);
@@ -235,9 +253,10 @@ static const struct {
 	{ "listeners: [x]", "f:1:13: listeners: a value stands here; accepted: a mapping of name, "
 			    "mode, bind" },
 	{ "listeners: [", "f:" },
-	{ ONE "polcy: {}", "f:2:1: polcy: unknown key; accepted: listeners, server_addresses, "
-			   "trusted, resolver, policy, scanners, domains, hosted, tls, events, "
-			   "state, http, control, workers" },
+	{ ONE "polcy: {}",
+	  "f:2:1: polcy: unknown key; accepted: listeners, server_addresses, "
+	  "trusted, resolver, policy, scanners, catalogue, domains, hosted, tls, events, "
+	  "state, http, control, workers" },
 	{ ONE "policy:\n  acton: reject",
 	  "f:3:3: policy.acton: unknown key; accepted: action, guessed_action" },
 	{ ONE "policy: {action: reject, action: defer}",
@@ -253,10 +272,10 @@ static const struct {
 	{ ONE "policy: {on_dns_failure: reject}",
 	  "f:2:26: policy.on_dns_failure: 'reject' is not known; accepted: defer, pass" },
 	{ ONE "policy: {on_unknown_domain: tag}", "f:2:29: policy.on_unknown_domain: 'tag'" },
-	{ ONE "policy: {strict_backup: true}", "f:2:25: policy.strict_backup: true is not "
-					       "supported by this version; accepted: false" },
+	{ ONE "policy: {strict_backup: yes}",
+	  "f:2:25: policy.strict_backup: 'yes' can't be; accepted: true, false" },
 	{ ONE "policy: {shared_egress: defer}",
-	  "f:2:25: policy.shared_egress: not supported by this version; accepted: pass" },
+	  "f:2:25: policy.shared_egress: 'defer' is not known; accepted: pass, tag" },
 	{ ONE "policy: {stale_max: 7}", "f:2:21: policy.stale_max: '7' is no duration; accepted: a "
 					"number with s, m, h or d" },
 	{ ONE "policy: {stale_max: 7w}", "f:2:21: policy.stale_max: '7w' is no duration" },
@@ -306,6 +325,15 @@ static const struct {
 	{ ONE "events: {database: x}",
 	  "f:2:10: events.database: not supported by this version; accepted: events.json" },
 	{ ONE "events: {json: \"\"}", "f:2:16: events.json: too short or too long" },
+	{ ONE "catalogue: /x",
+	  "f:2:12: catalogue: a value stands here; accepted: a list of files" },
+	{ ONE "catalogue: [[x]]", "f:2:13: catalogue: a list stands here; accepted: a file" },
+	{ ONE "catalogue: [/nowhere/x.tsv]",
+	  "f:2:13: catalogue: '/nowhere/x.tsv' can't be read (No such file or directory); "
+	  "accepted: a file with rows as those of providers.tsv" },
+	{ ONE "catalogue: [/]", "f:2:13: catalogue: '/' can't be read (Is a directory)" },
+	{ ONE "catalogue: [/dev/null]",
+	  "/dev/null:1: the head is missing; accepted: first a line" },
 	{ ONE "hosted: [[x]]", "f:2:10: hosted: a list stands here; accepted: a file" },
 	/* listeners */
 	{ "listeners: [{mode: tproxy}]",
@@ -350,10 +378,17 @@ static const struct {
 	{ ONE "scanners: [{mx: [mx.a.example]}]", "f:2:12: scanners: no name" },
 	{ ONE "scanners: [{name: a}]", "f:2:12: scanners: no mx" },
 	{ ONE "scanners: [{name: a, mx: [\"*\"]}]", "f:2:27: scanners.mx: '*' is no domain name" },
-	{ ONE "scanners: [{name: a, mx: [m.example], egress: [\"spf:x.example\"]}]",
-	  "f:2:48: scanners.egress: spf: is not supported by this version; accepted: mx, " },
-	{ ONE "scanners: [{name: a, mx: [m.example], egress: [\"host:x.example\"]}]",
-	  "f:2:48: scanners.egress: host: is not supported by this version" },
+	{ ONE "scanners: [{name: a, mx: [m.example], egress: [\"spf:\"]}]",
+	  "f:2:48: scanners.egress: '' is no domain name; accepted: example.org" },
+	{ ONE "scanners: [{name: a, mx: [m.example], egress: [\"spf:%{d}.x.example\"]}]",
+	  "f:2:48: scanners.egress: '%{d}.x.example' is no domain name" },
+	{ ONE "scanners: [{name: a, mx: [m.example], egress: [\"host:a b\"]}]",
+	  "f:2:48: scanners.egress: 'a b' is no domain name" },
+	{ ONE "scanners: [{name: a, mx: [m.example], egress: [\"exists:x.example\"]}]",
+	  "f:2:48: scanners.egress: 'exists:x.example' is no address" },
+	{ ONE "scanners: [{name: a, mx: [m.example], egress: 10.0.0.1}]",
+	  "f:2:47: scanners.egress: a value stands here; accepted: a list of mx, an address or "
+	  "prefix, \"spf:NAME\", \"host:NAME\", \"ptr:SUFFIX\"" },
 	{ ONE "scanners: [{name: a, mx: [m.example], egress: [\"ptr:\"]}]",
 	  "f:2:48: scanners.egress: '' is no domain name" },
 	{ ONE "scanners:\n  - {name: a, mx: [m.example]}\n  - {name: a, mx: [n.example]}",
@@ -363,8 +398,8 @@ static const struct {
 	{ ONE "domains: [{name: \"a b\"}]", "f:2:18: domains.name: 'a b' is no domain name" },
 	{ ONE "domains: [{name: a.example}, {name: A.example}]",
 	  "f:2:37: domains.name: a.example stands here already" },
-	{ ONE "domains: [{name: a.example, allow: [\"spf:b.example\"]}]",
-	  "f:2:37: domains.allow: spf: is not supported by this version" },
+	{ ONE "domains: [{name: a.example, allow: [\"spf:b example\"]}]",
+	  "f:2:37: domains.allow: 'b example' is no domain name" },
 	{ ONE "domains: [{name: a.example, allow: [mx]}]", "f:2:37: domains.allow: 'mx' is no" },
 };
 
@@ -382,6 +417,88 @@ static void test_wrong(void **state)
 		if (r != -EINVAL || c || strncmp(said, wrong[i].says, strlen(wrong[i].says)) != 0 ||
 		    lines != 1)
 			fail_msg("row %zu: %d\n%s\n%s", i, r, wrong[i].text, said);
+		free(said);
+	}
+}
+
+#define HEAD                                                                                       \
+	"id\tname\tkind\tmx_suffixes\tegress_spf\tegress_hosts\tegress_cidrs\tegress_ptr_suffixes" \
+	"\tsource\tconfidence\n"
+
+/* A file with this text, named by out, and a configuration that names it, twice. */
+static void write_catalogue(const char *text, char out[32], char *conf, size_t size)
+{
+	strcpy(out, "/tmp/test_conf.XXXXXX");
+	int fd = mkstemp(out);
+	FILE *f;
+
+	assert_true(fd >= 0);
+	f = fdopen(fd, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	assert_int_equal(fclose(f), 0);
+	snprintf(conf, size, ONE "catalogue:\n  - %s\n  - %s\n", out, out);
+}
+
+static void test_catalogue(void **state)
+{
+	char file[32], text[200], expect[200], *said;
+	struct conf *c = NULL;
+
+	write_catalogue(HEAD "acme\tAcme\tfilter\tacme.example\t\t\t\t\tus\thigh\n", file, text,
+			sizeof(text));
+	c = good(text);
+	assert_int_equal(c->n_catalogue_files, 2);
+	assert_string_equal(c->catalogue_files[0], file);
+	assert_ptr_equal(c->policy.catalogue, c->catalogue);
+	assert_int_equal(catalogue_count(c->catalogue), catalogue_count(catalogue_shipped()) + 1);
+	assert_string_equal(catalogue_find(c->catalogue, "mx.acme.example")->file, file);
+	conf_free(c);
+	remove(file);
+
+	c = NULL;
+	write_catalogue(HEAD "\nacme\tAcme\tfilter\t\t\t\t\t\t\thigh\n", file, text, sizeof(text));
+	snprintf(expect, sizeof(expect),
+		 "%s:3: mx_suffixes: there is none, so no MX host can be the row's; accepted: "
+		 "domain names, separated by spaces\n",
+		 file);
+	assert_int_equal(load(text, &c, &said), -EINVAL);
+	assert_string_equal(said, expect);
+	free(said);
+	remove(file);
+	c = good(ONE "catalogue: [" EXAMPLES "/catalogue.tsv]");
+	assert_int_equal(catalogue_count(c->catalogue), catalogue_count(catalogue_shipped()) + 2);
+	conf_free(c);
+	/* No file: the shipped one. */
+	c = good(ONE "catalogue: []");
+	assert_ptr_equal(c->policy.catalogue, catalogue_shipped());
+	conf_free(c);
+}
+
+/* One more than there may be. */
+static void test_many_sources(void **state)
+{
+	char text[CATALOGUE_SOURCES_MAX * 20 + 200], *said;
+	struct conf *c = NULL;
+
+	for (int more = 0; more < 2; more++) {
+		size_t n = (size_t)snprintf(text, sizeof(text),
+					    ONE "scanners: [{name: a, mx: [m.example], egress: [");
+
+		for (int i = 0; i < CATALOGUE_SOURCES_MAX + more; i++)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "\"spf:s%d.example\",",
+					      i);
+		snprintf(text + n, sizeof(text) - n, "]}]\n");
+		if (!more) {
+			c = good(text);
+			assert_int_equal(c->policy.scanners[0].n_sources, CATALOGUE_SOURCES_MAX);
+			conf_free(c);
+			c = NULL;
+			continue;
+		}
+		assert_int_equal(load(text, &c, &said), -EINVAL);
+		assert_non_null(strstr(said, "scanners.egress: too many spf: and host: here; "
+					     "accepted: 64\n"));
 		free(said);
 	}
 }
@@ -447,9 +564,10 @@ static void test_no_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults), cmocka_unit_test(test_everything),
-		cmocka_unit_test(test_wrong),    cmocka_unit_test(test_all_errors),
-		cmocka_unit_test(test_warnings), cmocka_unit_test(test_no_file),
+		cmocka_unit_test(test_defaults),  cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_wrong),     cmocka_unit_test(test_all_errors),
+		cmocka_unit_test(test_catalogue), cmocka_unit_test(test_many_sources),
+		cmocka_unit_test(test_warnings),  cmocka_unit_test(test_no_file),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

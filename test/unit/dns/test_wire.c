@@ -227,6 +227,23 @@ static void ptr_two(struct msg *m)
 	msg_name(m, MSG_ANSWER, NAME, WIRE_PTR, 300, "a.filter.net");
 	msg_name(m, MSG_ANSWER, NAME, WIRE_PTR, 300, "b.filter.net");
 }
+static void txt_strings(struct msg *m)
+{
+	ask(m, 0, WIRE_TXT);
+	msg_raw(m, MSG_ANSWER, NAME, WIRE_TXT, 1, 300, "\6v=spf1\0\5 -all", 14);
+	msg_raw(m, MSG_ANSWER, NAME, WIRE_TXT, 1, 200, "\5other", 6);
+	msg_raw(m, MSG_ANSWER, NAME, WIRE_TXT, 1, 300, "\0", 1);
+}
+static void txt_cut(struct msg *m)
+{
+	ask(m, 0, WIRE_TXT);
+	msg_raw(m, MSG_ANSWER, NAME, WIRE_TXT, 1, 300, "\7v=spf1", 7);
+}
+static void txt_empty(struct msg *m)
+{
+	ask(m, 0, WIRE_TXT);
+	msg_raw(m, MSG_ANSWER, NAME, WIRE_TXT, 1, 300, "", 0);
+}
 static void soa_short(struct msg *m)
 {
 	ask(m, 0, WIRE_MX);
@@ -273,6 +290,9 @@ static const struct row rows[] = {
 	{ "mx pointer forward", mx_pointer_forward, WIRE_MX, DNS_FAILED, 0, NULL, "" },
 	{ "mx with odd bytes", mx_odd_bytes, WIRE_MX, DNS_OK, 300, NULL, "10:a\\\\\\.b\\c" },
 	{ "ptr", ptr_two, WIRE_PTR, DNS_OK, 300, NULL, "a.filter.net,b.filter.net" },
+	{ "txt", txt_strings, WIRE_TXT, DNS_OK, 200, NULL, "v=spf1 -all,other," },
+	{ "txt string past the end", txt_cut, WIRE_TXT, DNS_FAILED, 0, NULL, "" },
+	{ "txt without string", txt_empty, WIRE_TXT, DNS_FAILED, 0, NULL, "" },
 	{ "soa short", soa_short, WIRE_MX, DNS_FAILED, 0, NULL, "" },
 };
 
@@ -288,6 +308,9 @@ static void format_records(const struct wire_answer *a, enum wire_type type, cha
 		if (type == WIRE_MX)
 			n += (size_t)snprintf(out + n, size - n, "%s%u:%s", comma, r->preference,
 					      r->name);
+		else if (type == WIRE_TXT)
+			n += (size_t)snprintf(out + n, size - n, "%s" SV_FMT, comma,
+					      SV_ARG(wire_text(a, i)));
 		else if (type == WIRE_PTR)
 			n += (size_t)snprintf(out + n, size - n, "%s%s", comma, r->name);
 		else
@@ -314,6 +337,30 @@ static void test_rows(void **state)
 			fail_msg("%s: status %d ttl %u aa %d dangling %d %s: %s", row->label,
 				 a.status, a.ttl, a.aa, a.dangling, a.canonical, records);
 	}
+}
+
+/* A name may have any number of texts: those about mail are found among them. */
+static void test_many_texts(void **state)
+{
+	static struct msg m;
+	static struct wire_answer a;
+	uint8_t other[201] = { 200 };
+	size_t spf = 0;
+
+	(void)state;
+	memset(other + 1, 'x', 200);
+	ask(&m, 0, WIRE_TXT);
+	for (int i = 0; i < 200; i++)
+		msg_raw(&m, MSG_ANSWER, NAME, WIRE_TXT, 1, 300, other, sizeof(other));
+	msg_raw(&m, MSG_ANSWER, NAME, WIRE_TXT, 1, 300, "\6V=SPF1", 7);
+	msg_raw(&m, MSG_ANSWER, NAME, WIRE_TXT, 1, 300, "\12v=spf1 -al\1l", 13);
+	wire_parse(m.b, m.n, NAME, WIRE_TXT, &a);
+	assert_int_equal(a.status, DNS_OK);
+	assert_true(a.more);
+	for (size_t i = 0; i < a.n; i++)
+		spf += sv_starts_nocase(wire_text(&a, i), SV("v=spf1"));
+	assert_int_equal(spf, 2);
+	assert_true(sv_eq(wire_text(&a, a.n - 1), SV("v=spf1 -all")));
 }
 
 /* A message cut anywhere is no answer. From a block of its exact size, for the sanitizers. */
@@ -458,10 +505,11 @@ static void test_askable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),     cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_flipped),  cmocka_unit_test(test_long_chain),
-		cmocka_unit_test(test_many_mx),  cmocka_unit_test(test_long_name),
-		cmocka_unit_test(test_lifetime), cmocka_unit_test(test_askable),
+		cmocka_unit_test(test_rows),       cmocka_unit_test(test_many_texts),
+		cmocka_unit_test(test_cut),        cmocka_unit_test(test_flipped),
+		cmocka_unit_test(test_long_chain), cmocka_unit_test(test_many_mx),
+		cmocka_unit_test(test_long_name),  cmocka_unit_test(test_lifetime),
+		cmocka_unit_test(test_askable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,6 +35,9 @@ static void on_answer(struct resolver_query *query, const void *result)
 	case RESOLVER_NAMES:
 		a->names = door_names_copy(result);
 		break;
+	case RESOLVER_SOURCE:
+		a->source = egress_source_copy(result);
+		break;
 	}
 }
 
@@ -95,9 +98,34 @@ void worker_free_answer(struct answer *a)
 	facts_free(a->facts);
 	facts_free(a->client);
 	facts_free(a->names);
+	facts_free(a->source);
 	a->facts = NULL;
 	a->client = NULL;
 	a->names = NULL;
+	a->source = NULL;
+}
+
+const char *source_text(const struct egress_source *s)
+{
+	static const char *const status[] = { "", "none ", "failed " };
+	static char out[16384];
+	char prefix[ADDR_STRLEN + 4], *p = out, *end = out + sizeof(out);
+
+	p += snprintf(p, (size_t)(end - p), "%s%s%s%s", status[s->status],
+		      s->incomplete ? "? " : "", s->stale ? "stale " : "",
+		      s->fallback ? "fallback " : "");
+	for (size_t i = 0; i < s->set.n; i++) {
+		struct prefix found;
+
+		assert_true(prefix_set_match(&s->set, &s->set.ranges[i].lo, &found));
+		prefix_format(&found, prefix);
+		p += snprintf(p, (size_t)(end - p), "%s ", prefix);
+	}
+	if (s->left_out[0])
+		p += snprintf(p, (size_t)(end - p), "[%s]", s->left_out);
+	if (p > out && p[-1] == ' ')
+		p[-1] = '\0';
+	return out;
 }
 
 const char *facts_text(const struct domain_facts *f)

@@ -16,6 +16,7 @@ struct answer {
 	struct domain_facts *facts;
 	struct client_names *client;
 	struct door_names *names;
+	struct egress_source *source;
 };
 
 void worker_init(struct worker *w, struct resolver *r);
@@ -31,5 +32,7 @@ void worker_free_answer(struct answer *a);
 /* Turns the loop for ms. */
 void worker_run(struct worker *w, unsigned int ms);
 
+/* "STATUS PREFIX... [LEFT OUT]", "? " for incomplete; static. */
+const char *source_text(const struct egress_source *s);
 /* "MX 10 mx1.lab.net=[192.0.2.1 2001:db8::1] ..."; static. */
 const char *facts_text(const struct domain_facts *f);

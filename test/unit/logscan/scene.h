@@ -72,7 +72,7 @@ static inline void scene_close(struct scene *s)
 {
 	doors_close(s->judge.doors);
 	prefix_set_deinit(&s->judge.given);
-	prefix_set_deinit(&s->judge.servers);
+	judge_deinit(&s->judge);
 	prefix_set_deinit(&s->policy.trusted);
 	tally_deinit(&s->tally);
 	memory_free(s->memory);

@@ -133,27 +133,39 @@ static void test_in_parts(void **state)
 	scene_close(&s);
 }
 
-/* Many hosted domains at one foreign address: is that this server? */
-static void test_identity(void **state)
+/* Do hosted domains whose MX hosts are called so meet at one address? */
+static bool is_in_doubt(const char *mx, const struct catalogue *catalogue, struct addr *ret_at)
 {
 	char text[4096] = "", to[64];
-	struct addr at, want = scene_addr("198.51.100.33");
 	struct scene s;
 	size_t n = 0;
 
 	for (int i = 0; i < 25; i++)
-		n += (size_t)snprintf(
-			text + n, sizeof(text) - n,
-			"d%d.net. MX 1 mail.d%d.net.\nmail.d%d.net. A 198.51.100.33\n", i, i, i);
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+				      "d%d.net. MX 1 mx%d.%s.\nmx%d.%s. A 198.51.100.33\n", i, i,
+				      mx, i, mx);
 	scene_open(&s, text);
+	s.policy.catalogue = catalogue;
 	for (int i = 0; i < 25; i++) {
 		snprintf(to, sizeof(to), "x@d%d.net", i);
 		scene_mail(&s, 1000, "192.0.2.9", "a@b.net", to);
 	}
 	scene_judge(&s);
-	assert_true(memory_identity_doubt(s.memory, &at));
-	assert_true(addr_eq(&at, &want));
+	bool doubt = memory_identity_doubt(s.memory, ret_at);
+
 	scene_close(&s);
+	return doubt;
+}
+
+/* Many at one foreign address: is that this server? Not when the catalogue knows whose it is. */
+static void test_identity(void **state)
+{
+	struct addr at, want = scene_addr("198.51.100.33");
+
+	assert_true(is_in_doubt("hoster.net", catalogue_shipped(), &at));
+	assert_true(addr_eq(&at, &want));
+	assert_true(is_in_doubt("pphosted.com", NULL, &at));
+	assert_false(is_in_doubt("pphosted.com", catalogue_shipped(), &at));
 }
 
 /* A door that changed is seen when its TTL is over, where mail of now is judged. */
@@ -192,12 +204,92 @@ static void test_answers_expire(void **state)
 	}
 }
 
+/* What a scanner delivers from, by SPF and by names: as many rounds as it takes. */
+static void test_sources(void **state)
+{
+	static const char text[] =
+		"guarded.net. MX 10 mx1.acme-filter.net.\nmx1.acme-filter.net. A 198.51.100.1\n"
+		"_spf.acme-filter.net. TXT \"v=spf1 include:_spf2.acme-filter.net -all\"\n"
+		"_spf2.acme-filter.net. TXT \"v=spf1 ip4:192.0.2.0/25 -all\"\n"
+		"out.acme-filter.net. A 198.51.100.9\n"
+		"gone.acme-filter.net. NODATA\n"
+		"half.acme-filter.net. TXT \"v=spf1 exists:%{i}.x ip4:192.0.2.200\"\n";
+	static const struct {
+		const char *last; /* source of three */
+		const char *client, *want;
+	} cases[] = {
+		{ "spf:gone.acme-filter.net", "192.0.2.9", "scanner" },
+		{ "spf:gone.acme-filter.net", "198.51.100.9", "scanner" },
+		{ "spf:gone.acme-filter.net", "198.51.100.1", "scanner" },
+		{ "spf:gone.acme-filter.net", "192.0.2.129", "direct" },
+		/* whether it is one of them is not known */
+		{ "spf:absent.acme-filter.net", "192.0.2.129", "dns" },
+		{ "spf:absent.acme-filter.net", "192.0.2.9", "scanner" },
+		/* terms that are no addresses are nobody's */
+		{ "spf:half.acme-filter.net", "192.0.2.129", "direct" },
+		{ "spf:half.acme-filter.net", "192.0.2.200", "scanner" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char *mx[] = { "*.acme-filter.net" }, last[64];
+		char *keys[] = { "spf:_spf.acme-filter.net", "host:out.acme-filter.net", last };
+		struct scanner acme = { .name = "acme",
+					.mx = mx,
+					.n_mx = 1,
+					.egress_mx = true,
+					.sources = keys,
+					.n_sources = ARRAY_SIZE(keys),
+					.action = ACTION_UNSET };
+		struct scene s;
+
+		snprintf(last, sizeof(last), "%s", cases[i].last);
+		scene_open(&s, text);
+		s.policy.scanners = &acme;
+		s.policy.n_scanners = 1;
+		scene_mail(&s, 1000, cases[i].client, "a@b.net", "x@guarded.net");
+		scene_mail(&s, 1000, "198.51.100.1", "a@b.net", "x@guarded.net");
+		scene_judge(&s);
+		if (strcmp(scene_class(&s, cases[i].client, "guarded.net"), cases[i].want) != 0)
+			fail_msg("%s, %s: %s, expected %s", cases[i].client, cases[i].last,
+				 scene_class(&s, cases[i].client, "guarded.net"), cases[i].want);
+		scene_close(&s);
+	}
+}
+
+/* A domain is at home here because its own front door, known by SPF only, delivers. */
+static void test_sources_own_door(void **state)
+{
+	char *mx[] = { "*.acme-filter.net" }, *keys[] = { "spf:_spf.acme-filter.net" };
+	struct scanner acme = { .name = "acme",
+				.mx = mx,
+				.n_mx = 1,
+				.sources = keys,
+				.n_sources = 1,
+				.action = ACTION_UNSET };
+	struct scene s;
+
+	scene_open(&s, "guarded.net. MX 10 mx1.acme-filter.net.\n"
+		       "mx1.acme-filter.net. A 198.51.100.1\n"
+		       "_spf.acme-filter.net. TXT \"v=spf1 ip4:192.0.2.0/25 -all\"\n");
+	s.policy.scanners = &acme;
+	s.policy.n_scanners = 1;
+	/* hosted files say nothing of it, but they are there */
+	s.judge.hosted_given = true;
+	scene_mail(&s, 1000, "192.0.2.9", "a@b.net", "x@guarded.net");
+	scene_mail(&s, 1000, "203.0.113.200", "a@b.net", "x@guarded.net");
+	scene_judge(&s);
+	assert_string_equal(scene_class(&s, "192.0.2.9", "guarded.net"), "scanner");
+	assert_string_equal(scene_class(&s, "203.0.113.200", "guarded.net"), "direct");
+	scene_close(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_classes),        cmocka_unit_test(test_hosted),
-		cmocka_unit_test(test_in_parts),       cmocka_unit_test(test_identity),
-		cmocka_unit_test(test_answers_expire),
+		cmocka_unit_test(test_classes),          cmocka_unit_test(test_hosted),
+		cmocka_unit_test(test_in_parts),         cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_answers_expire),   cmocka_unit_test(test_sources),
+		cmocka_unit_test(test_sources_own_door),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

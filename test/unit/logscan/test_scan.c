@@ -304,6 +304,60 @@ static void test_routed_mail_proves_nothing(void **state)
 	}
 }
 
+/* A row of the catalogue that knows no names has nobody's looked up for a verdict; for the proof
+ * they are: who has none doesn't count, and who has the scanner's own is a related rival. */
+static void test_names_are_learned(void **state)
+{
+	static const char providers[] =
+		"id\tname\tkind\tmx_suffixes\tegress_spf\tegress_hosts\tegress_cidrs\t"
+		"egress_ptr_suffixes\tsource\tconfidence\n"
+		"acme\tAcme\tfilter\tacme-filter.net\t\t\t198.51.100.0/28\t\ttest\thigh\n";
+	static const struct {
+		const char *client;
+		double share;
+		size_t rivals;
+		bool related;
+	} rows[] = {
+		{ "192.0.2.8", 1, 0, false },   /* has no name */
+		{ "192.0.2.7", 0.2, 1, true },  /* a name of Acme's */
+		{ "192.0.2.6", 0.2, 0, false }, /* one of somebody else's; for one domain */
+	};
+	const struct proof_conf conf = { 1, 0, 0.1 };
+	struct catalogue_error error;
+	struct catalogue *catalogue;
+
+	assert_int_equal(catalogue_read(SV(providers), SV(""), SV(""), &catalogue, &error), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct proof_state found;
+		struct proof *proof;
+		struct scene s;
+
+		scene_open(&s, "guarded.net. MX 10 mx1.acme-filter.net.\n"
+			       "mx1.acme-filter.net. A 198.51.100.1\n"
+			       "8.2.0.192.in-addr.arpa. NXDOMAIN\n"
+			       "7.2.0.192.in-addr.arpa. PTR out7.acme-filter.net.\n"
+			       "out7.acme-filter.net. A 192.0.2.7\n"
+			       "6.2.0.192.in-addr.arpa. PTR mta.else.net.\n"
+			       "mta.else.net. A 192.0.2.6\n");
+		s.policy.catalogue = catalogue;
+		assert_int_equal(proof_new(&proof), 0);
+		scene_mail(&s, 1000, "198.51.100.1", "a@b.net", "x@guarded.net");
+		for (int k = 0; k < 4; k++)
+			scene_mail(&s, 1000, rows[i].client, "a@b.net", "x@guarded.net");
+		scene_judge(&s);
+		assert_int_equal(learn_names(&s.judge, &s.book), 0);
+		assert_int_equal(learn_take(proof, &s.book, &s.judge), 0);
+		assert_int_equal(proof_judge(proof, "acme", &conf, 1000, &found), 0);
+		if (found.share != rows[i].share || found.n_rivals != rows[i].rivals ||
+		    (found.n_rivals > 0 && found.rivals[0].related != rows[i].related))
+			fail_msg("%s: %g %zu", rows[i].client, found.share, found.n_rivals);
+		proof_state_deinit(&found);
+		proof_free(proof);
+		scene_close(&s);
+	}
+	catalogue_free(catalogue);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +366,7 @@ int main(void)
 		cmocka_unit_test(test_days_are_bounded),
 		cmocka_unit_test(test_clients_are_forgotten),
 		cmocka_unit_test(test_routed_mail_proves_nothing),
+		cmocka_unit_test(test_names_are_learned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

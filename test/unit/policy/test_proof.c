@@ -635,7 +635,7 @@ static void expect_equal(const struct proof *a, const struct proof *b)
 
 	for (int i = 0; i < 2; i++) {
 		proof_each(proofs[i], &(struct proof_visit) { dump_scanner, dump_domain,
-							      dump_network, &dumps[i] });
+							      dump_network, .user = &dumps[i] });
 		qsort(dumps[i].lines, dumps[i].n, sizeof(char *), by_text);
 	}
 	assert_int_equal(dumps[0].n, dumps[1].n);
@@ -679,7 +679,7 @@ static void test_rows(void **state)
 		feed(p, &feeds[i]);
 	for (unsigned i = 0; i < 100; i++) /* counters with errors */
 		add_one(p, "d7.example", bot_address(i), false, &none);
-	proof_each(p, &(struct proof_visit) { put_scanner, put_domain, put_network, copy });
+	proof_each(p, &(struct proof_visit) { put_scanner, put_domain, put_network, .user = copy });
 	expect_equal(p, copy);
 	proof_free(p);
 	proof_free(copy);

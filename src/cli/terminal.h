@@ -1,0 +1,11 @@
+/* What tables need to know of standard output. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdio.h>
+
+bool terminal_is(void);
+/* 100 where it is no terminal. */
+int terminal_columns(void);
+/* "1", "31", ...: a change of colour, if it is a terminal; "0" ends it. */
+void terminal_style(const char *code);

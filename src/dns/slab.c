@@ -1,0 +1,79 @@
+#include "dns/slab.h"
+
+#include <sys/mman.h>
+
+enum { BLOCK_SIZE = 1 << 21 }; /* a huge page */
+
+/* At a multiple of its size, so that its things find it. They follow from their size on. */
+struct slab_block {
+	struct slab_block *next;
+	struct slab *slab;
+};
+
+struct slab_item {
+	struct slab_item *next;
+};
+
+void *alloc_pages(size_t size)
+{
+	size_t whole = size + BLOCK_SIZE, before;
+	char *p = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *aligned;
+
+	if (p == MAP_FAILED)
+		return NULL;
+	before = -(uintptr_t)p & (BLOCK_SIZE - 1);
+	aligned = p + before;
+	(void)madvise(aligned, size, MADV_HUGEPAGE);
+	munmap(aligned + size, BLOCK_SIZE - before);
+	if (before)
+		munmap(p, before);
+	return aligned;
+}
+
+void slab_init(struct slab *s, size_t size)
+{
+	INVARIANT(size >= sizeof(struct slab_block) && size <= 1 << 16);
+	*s = (struct slab) { .size = size };
+}
+
+void *slab_take(struct slab *s)
+{
+	struct slab_item *item = s->unused;
+	struct slab_block *b;
+
+	if (item) {
+		s->unused = item->next;
+		return item;
+	}
+	if (s->n_left == 0) {
+		b = alloc_pages(BLOCK_SIZE);
+		if (!b)
+			return NULL;
+		*b = (struct slab_block) { .next = s->blocks, .slab = s };
+		s->blocks = b;
+		s->n_left = BLOCK_SIZE / s->size - 1;
+	}
+	return (char *)s->blocks + s->size * s->n_left--;
+}
+
+void slab_give(void *item)
+{
+	uintptr_t block = (uintptr_t)item & ~(uintptr_t)(BLOCK_SIZE - 1);
+	struct slab *s = ((struct slab_block *)block)->slab;
+	struct slab_item *i = item;
+
+	i->next = s->unused;
+	s->unused = i;
+}
+
+void slab_deinit(struct slab *s)
+{
+	struct slab_block *b;
+
+	while ((b = s->blocks)) {
+		s->blocks = b->next;
+		munmap(b, BLOCK_SIZE);
+	}
+	*s = (struct slab) { .size = s->size };
+}
