@@ -9,6 +9,7 @@
 #     make bench-doors  memory, load, verdicts and look-ups of a million doors; BENCH= its options (bench/doors)
 #     make bench-snapshot   what it costs to save a million doors, and to read them at a start; BENCH= its options
 #     make fuzz         each fuzz target for SECONDS (60)
+#     make deb          build/frontdoor_VERSION_ARCH.deb, for Debian 12
 #     make install      below PREFIX (/usr/local) and DESTDIR
 #     make format lint clean
 
@@ -20,7 +21,7 @@ CC := gcc
 endif
 export CC
 
-.PHONY: all demo test bench bench-doors bench-logs bench-snapshot bench-tls fuzz install clean format lint
+.PHONY: all demo test deb bench bench-doors bench-logs bench-snapshot bench-tls fuzz install clean format lint
 .DEFAULT_GOAL := all
 
 all: build/build.ninja
@@ -39,6 +40,10 @@ demo:
 test:
 	@tools/install-deps build test
 	@tools/run-tests
+
+deb:
+	@tools/install-deps build deb
+	@packaging/build-deb
 
 bench:
 	@tools/install-deps build bench

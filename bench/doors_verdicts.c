@@ -286,6 +286,8 @@ static struct rcpts make_rcpts(unsigned int doors, enum world_kind kind)
 		r->client = client_of(door);
 		world_name(door, r->domain);
 	}
+	if (rcpts.n == 0)
+		die("there are no such doors");
 	return rcpts;
 }
 

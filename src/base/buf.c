@@ -2,10 +2,31 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define BUF_FIRST 512
+
+/* Buffers come and go with each reply: threads tell each other only of what has added up. */
+#define TELL_AT (32 * 1024)
+
+static _Atomic int64_t total;
+static _Thread_local int64_t untold;
+
+void buf_account(int64_t n)
+{
+	untold += n;
+	if (untold < TELL_AT && untold > -TELL_AT)
+		return;
+	atomic_fetch_add_explicit(&total, untold, memory_order_relaxed);
+	untold = 0;
+}
+
+int64_t buf_total(void)
+{
+	return atomic_load_explicit(&total, memory_order_relaxed);
+}
 
 void buf_init(struct buf *b, size_t max)
 {
@@ -15,8 +36,7 @@ void buf_init(struct buf *b, size_t max)
 
 void buf_deinit(struct buf *b)
 {
-	free(b->data);
-	*b = (struct buf) { .max = b->max };
+	buf_clear(b);
 }
 
 /* Room for n more bytes behind end: by moving what is there to the start, or by a larger block. */
@@ -43,6 +63,7 @@ static int buf_reserve(struct buf *b, size_t n)
 	char *data = realloc(b->data, alloc);
 	if (!data)
 		return -ENOMEM;
+	buf_account((int64_t)alloc - b->alloc);
 	b->data = data;
 	b->alloc = (uint32_t)alloc;
 	return 0;
@@ -94,6 +115,9 @@ void buf_consume(struct buf *b, size_t n)
 
 void buf_clear(struct buf *b)
 {
+	if (!b->data)
+		return;
+	buf_account(-(int64_t)b->alloc);
 	free(b->data);
 	b->data = NULL;
 	b->start = b->end = b->alloc = 0;

@@ -41,3 +41,8 @@ int buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 /* Takes n <= buf_len() bytes away from the start; memory goes back with the last one. */
 void buf_consume(struct buf *b, size_t n);
 void buf_clear(struct buf *b);
+
+/* Octets that the buffers of all threads hold, to some ten thousand a thread. Any thread. */
+int64_t buf_total(void);
+/* Counts something else with them; n < 0: it is gone. */
+void buf_account(int64_t n);

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static _Atomic int max_level = LOG_LEVEL_INFO;
@@ -12,15 +14,35 @@ void log_set_level(enum log_level level)
 	max_level = (int)level;
 }
 
+/* Does the journal read our stderr itself (systemd.exec(5))? It takes levels as sd-daemon(3) says.
+ */
+static bool is_journal(void)
+{
+	static _Atomic int known; /* 1: no, 2: yes; threads that find out at once find the same */
+	struct stat st;
+
+	if (known == 0) {
+		char *end = NULL;
+		const char *stream = getenv("JOURNAL_STREAM"); /* DEVICE:INODE */
+		unsigned long long dev = stream ? strtoull(stream, &end, 10) : 0;
+		bool yes = stream && *end == ':' && fstat(STDERR_FILENO, &st) == 0 &&
+			   st.st_dev == dev && st.st_ino == strtoull(end + 1, NULL, 10);
+		known = yes ? 2 : 1;
+	}
+	return known == 2;
+}
+
 void log_msg(enum log_level level, const char *fmt, ...)
 {
 	static const char *const names[] = { "error", "warning", "info", "debug" };
+	static const char priorities[] = { '3', '4', '6', '7' }; /* RFC 5424 6.2.1 */
 	char line[1024];
 	va_list ap;
 
 	if ((int)level > max_level)
 		return;
-	int n = snprintf(line, sizeof(line), "%s ", names[level]);
+	int n = is_journal() ? snprintf(line, sizeof(line), "<%c>", priorities[level])
+			     : snprintf(line, sizeof(line), "%s ", names[level]);
 	va_start(ap, fmt);
 	int m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
 	va_end(ap);

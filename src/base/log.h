@@ -1,6 +1,7 @@
 /*
- * What the operator should read: one line a message, "LEVEL key=value ..." on stderr (or the
- * journal, which reads stderr). Peer bytes are escaped by log_quote() before they come here.
+ * What the operator should read: one line a message, "LEVEL key=value ..." on stderr, or, where
+ * the journal reads that, with sd-daemon(3)'s "<N>" in place of LEVEL. Peer bytes are escaped by
+ * log_quote() before they come here.
  */
 #pragma once
 

@@ -5,6 +5,9 @@
 
 #include "policy/decide.h"
 #include "proxy/interfaces.h"
+#include "proxy/privileges.h"
+#include "proxy/reach.h"
+#include "proxy/sandbox.h"
 #include "proxy/tls.h"
 
 #include <errno.h>
@@ -188,6 +191,34 @@ static void warn_listener(const struct conf *c, const struct listener_conf *l)
 		       c->file, l->line, l->name);
 }
 
+/* About this host, not about the file: never a reason not to accept it. */
+static void show_privileges(const struct conf *c)
+{
+	struct privileges p;
+	char caps[64];
+	int r = privileges_find(c, &p), version = sandbox_landlock_version();
+
+	if (r < 0) {
+		printf("%s: warning: user %s %s: serve, started as root, would end at once; "
+		       "accepted for user: a user, or root\n",
+		       c->file, c->user ? c->user : PRIVILEGES_USER,
+		       r == -ENOENT ? "is not known on this host" : "can't be looked up");
+		return;
+	}
+	printf("user      %s, capabilities %s, %s\n", p.user, privileges_names(p.wanted, caps),
+	       version ? "system calls and files limited" : "system calls limited");
+	if (p.missing)
+		printf("%s: warning: user %s does not have %s: start it as root, or with these as "
+		       "ambient capabilities\n",
+		       c->file, p.user, privileges_names(p.missing, caps));
+	if (version == 0)
+		printf("%s: warning: this kernel has no Landlock, or it is not in lsm=: only the "
+		       "rights of user %s limit which files can be reached\n",
+		       c->file, p.user);
+	if (reach_check_as(c, &p, stdout) < 0)
+		printf("%s: warning: what user %s can reach can't be found out\n", c->file, p.user);
+}
+
 static void warn(const struct conf *c)
 {
 	bool enforces = enforces_anywhere(c);
@@ -288,6 +319,7 @@ int cli_check(int argc, char **argv)
 	} else {
 		show(conf, memory_hosted_count(memory));
 		status = show_tls(conf);
+		show_privileges(conf);
 		warn(conf);
 		warn_resolver(conf, memory);
 	}

@@ -7,6 +7,12 @@
 enum cli_exit { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 64, CLI_CONFIG = 78 };
 
 int cli_net(int argc, char **argv);
+int cli_status(int argc, char **argv);
+int cli_top(int argc, char **argv);
+int cli_reload(int argc, char **argv);
+int cli_restart(int argc, char **argv);
+int cli_resume(int argc, char **argv);
+int cli_report(int argc, char **argv);
 int cli_serve(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_explain(int argc, char **argv);

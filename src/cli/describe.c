@@ -54,6 +54,9 @@ static const char *const restraint_words[RESTRAINT_COUNT] = {
 			    "it may have moved",
 	[RESTRAINT_PARTIAL] = "a source of the scanner's egress has terms that are no addresses "
 			      "(frontdoor scanners MXHOST shows them)",
+	[RESTRAINT_SHARE] = "the domain is not of the share that is enforced for so far "
+			    "(policy.enforce)",
+	[RESTRAINT_STOPPED] = "enforcing has stopped by itself (frontdoor status says why)",
 	[RESTRAINT_STARTTLS] = "the backend's STARTTLS passes by frontdoor",
 	[RESTRAINT_STALE] = "DNS can't be asked just now; what was last known counts",
 };

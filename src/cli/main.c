@@ -16,6 +16,12 @@ static const struct {
 	  "logs [-c FILE] [--json|--csv|--html FILE] [--server IP]... [--suggest] [LOG...]" },
 	{ "scanners", cli_scanners,
 	  "scanners [-c FILE] [--json] [MXHOST...] | --accept|--deny|--forget NETWORK NAME" },
+	{ "report", cli_report, "report [-c FILE] [--since TIME] [--json] [EVENTS...]" },
+	{ "status", cli_status, "status [-c FILE] [--socket PATH] [--json]" },
+	{ "top", cli_top, "top [-c FILE] [--socket PATH] [--json] [--once] [--interval SECONDS]" },
+	{ "reload", cli_reload, "reload [-c FILE] [--socket PATH] [--json]" },
+	{ "restart", cli_restart, "restart [-c FILE] [--socket PATH] [--json]" },
+	{ "resume", cli_resume, "resume [-c FILE] [--socket PATH] [--json]" },
 	{ "net", cli_net, "net up|down|show [--dry-run] -c FILE" },
 };
 

@@ -1,4 +1,4 @@
-/* frontdoor net up|down|show [--dry-run] -c FILE */
+/* frontdoor net up|down|show [--dry-run] [--no-test] -c FILE */
 #include "kernel/net.h"
 
 #include "cli/cli.h"
@@ -7,14 +7,14 @@
 
 static int usage(FILE *to, int status)
 {
-	fputs("usage: frontdoor net up [--dry-run] -c FILE\n"
+	fputs("usage: frontdoor net up [--dry-run] [--no-test] -c FILE\n"
 	      "       frontdoor net down [--dry-run]\n"
 	      "       frontdoor net show\n",
 	      to);
 	return status;
 }
 
-static int up(const char *file, bool dry_run)
+static int up(const char *file, const struct net_options *how)
 {
 	struct ruleset ruleset;
 	struct conf *conf;
@@ -24,7 +24,7 @@ static int up(const char *file, bool dry_run)
 	int status = CLI_CONFIG;
 	int e = ruleset_from_conf(conf, stderr, &ruleset);
 	if (e == 0) {
-		status = net_up(&ruleset, dry_run, stdout, stderr) < 0 ? CLI_FAILED : CLI_DONE;
+		status = net_up(&ruleset, how, stdout, stderr) < 0 ? CLI_FAILED : CLI_DONE;
 		ruleset_deinit(&ruleset);
 	}
 	conf_free(conf);
@@ -36,11 +36,12 @@ int cli_net(int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "dry-run", no_argument, NULL, 'n' },
+		{ "no-test", no_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	const char *file = NULL;
-	bool dry_run = false;
+	struct net_options how = { .test = NET_TEST_FULL };
 
 	optind = 0; /* glibc: start anew */
 	for (int c; (c = getopt_long(argc, argv, "c:nh", options, NULL)) != -1;) {
@@ -49,7 +50,9 @@ int cli_net(int argc, char **argv)
 		if (c == 'c')
 			file = optarg;
 		else if (c == 'n')
-			dry_run = true;
+			how.dry_run = true;
+		else if (c == 't')
+			how.test = NET_TEST_NONE;
 		else
 			return usage(stderr, CLI_USAGE);
 	}
@@ -58,11 +61,11 @@ int cli_net(int argc, char **argv)
 
 	const char *verb = argv[optind];
 	if (strcmp(verb, "up") == 0 && file)
-		return up(file, dry_run);
+		return up(file, &how);
 	/* Both take what is there away or show it, whatever the configuration says by now. */
 	if (strcmp(verb, "down") == 0)
-		return net_down(dry_run, stdout, stderr) < 0 ? CLI_FAILED : CLI_DONE;
-	if (strcmp(verb, "show") == 0 && !dry_run)
+		return net_down(how.dry_run, stdout, stderr) < 0 ? CLI_FAILED : CLI_DONE;
+	if (strcmp(verb, "show") == 0 && !how.dry_run)
 		return net_show(stdout, stderr) == 0 ? CLI_DONE : CLI_FAILED;
 	return usage(stderr, CLI_USAGE);
 }

@@ -40,6 +40,7 @@ static struct conf *conf_new(struct conf_reader *r)
 		r->no_memory = true;
 	c->policy.confirm = true;
 	c->policy.prove.rival = 0.1;
+	c->policy.enforce.max_rejections = 2000;
 	c->policy.help_url = reader_dup(r, SV(""));
 	c->file = reader_dup(r, sv_from(r->file));
 	return c;
@@ -65,6 +66,7 @@ void conf_free(struct conf *c)
 	free(c->tls.directory);
 	free(c->listeners);
 	free((char *)c->policy.help_url);
+	free(c->policy.enforce.complaints);
 	prefix_set_deinit(&c->policy.trusted);
 	prefix_set_deinit(&c->policy.server_addresses);
 	for (size_t i = 0; i < c->policy.n_scanners; i++)
@@ -81,7 +83,16 @@ void conf_free(struct conf *c)
 	free(c->hosted);
 	free(c->events_json);
 	free(c->state);
+	free(c->user);
+	free(c->control);
 	free(c);
+}
+
+const char *conf_control(const struct conf *c)
+{
+	if (!c->control)
+		return CONTROL_DEFAULT;
+	return strcmp(c->control, "none") == 0 ? NULL : c->control;
 }
 
 bool conf_has_tls(const struct conf *c)

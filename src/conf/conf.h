@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/addr.h"
+#include "conf/limits_conf.h"
 #include "conf/tls_conf.h"
 #include "policy/memory.h"
 #include "policy/policy.h"
@@ -43,6 +44,9 @@ struct listener_conf {
 	int line;                       /* in the file, for messages */
 };
 
+/* Made without being asked for where its directory is there and may be written to. */
+#define CONTROL_DEFAULT "/run/frontdoor/control.sock"
+
 struct conf {
 	char *file;
 	struct listener_conf *listeners;
@@ -59,9 +63,13 @@ struct conf {
 	size_t n_hosted;
 	struct tls_conf tls;
 	bool tls_hide;
-	char *events_json; /* NULL: none; "-": standard output */
-	char *state;       /* file of what was learned; NULL: none */
-	int workers;       /* 0: one for each processor */
+	struct limits_conf limits;
+	char *user;           /* who the daemon runs as when root starts it; NULL: the default */
+	char *events_json;    /* NULL: none; "-": standard output */
+	char *state;          /* file of what was learned; NULL: none */
+	char *control;        /* path of the socket; NULL: CONTROL_DEFAULT; "none" */
+	struct endpoint http; /* port 0: none */
+	int workers;          /* 0: one for each processor */
 };
 
 /* 0; -errno: errors were printed to err, all that could be found, one line each. Warnings too. */
@@ -69,6 +77,8 @@ int conf_load(const char *file, FILE *err, struct conf **ret_conf);
 /* text as if it were the content of a file called name. */
 int conf_load_text(const char *name, struct sv text, FILE *err, struct conf **ret_conf);
 void conf_free(struct conf *c);
+/* Where the control socket is; NULL: there is none. */
+const char *conf_control(const struct conf *c);
 /* There are certificates: TLS ends here. */
 bool conf_has_tls(const struct conf *c);
 /* The backend of that listener speaks TLS from the first octet: port 465 (RFC 8314 3.3), or where

@@ -1,5 +1,7 @@
 #include "conf/schema.h"
 
+#include "policy/share.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -85,6 +87,12 @@ bool read_endpoint(struct conf_reader *r, const struct yaml_node *node, const ch
 	return true;
 }
 
+static void read_http(struct conf_reader *r, const struct yaml_node *node, const char *path,
+		      void *field)
+{
+	(void)read_endpoint(r, node, path, false, field);
+}
+
 static void read_server_addresses(struct conf_reader *r, const struct yaml_node *node,
 				  const char *path, void *field)
 {
@@ -168,6 +176,33 @@ static void read_rival(struct conf_reader *r, const struct yaml_node *node, cons
 		*(double *)field = v;
 }
 
+/* "5%", "0.5%", in hundredths of a percent. */
+static void read_percent(struct conf_reader *r, const struct yaml_node *node, const char *path,
+			 void *field)
+{
+	static const char accepted[] = "a share from 0% to 100%, as 5% or 0.5%";
+	char *end, text[READER_QUOTED];
+
+	if (!reader_is_scalar(r, node, path, accepted))
+		return;
+	double v = strtod(node->text.p, &end);
+
+	if (end == node->text.p || strcmp(end, "%") != 0 || !(v >= 0 && v <= 100))
+		reader_error(r, node, path, "'%s' can't be; accepted: %s",
+			     reader_quote(node->text, text), accepted);
+	else
+		*(int *)field = (int)(v * SHARE_ALL / 100 + 0.5);
+}
+
+static void read_enforce_share(struct conf_reader *r, const struct yaml_node *node,
+			       const char *path, void *field)
+{
+	int share = SHARE_ALL - *(int *)field;
+
+	read_percent(r, node, path, &share);
+	*(int *)field = SHARE_ALL - share;
+}
+
 static void read_hosted(struct conf_reader *r, const struct yaml_node *node, const char *path,
 			void *field)
 {
@@ -203,6 +238,13 @@ static const struct option prove_options[] = {
 };
 static const struct schema prove_schema = { prove_options, ARRAY_SIZE(prove_options) };
 
+static const struct option enforce_options[] = {
+	{ "share", OPTION_READ, IN_POLICY(enforce.spared), .read = read_enforce_share },
+	{ "complaints", OPTION_STRING, IN_POLICY(enforce.complaints), .min = 1, .max = 4000 },
+	{ "max_rejections", OPTION_READ, IN_POLICY(enforce.max_rejections), .read = read_percent },
+};
+static const struct schema enforce_schema = { enforce_options, ARRAY_SIZE(enforce_options) };
+
 static const struct option policy_options[] = {
 	{ "action", OPTION_WORD, IN_POLICY(action), .def = ACTION_OBSERVE, .words = action_words },
 	{ "guessed_action", OPTION_WORD, IN_POLICY(guessed_action), .def = ACTION_OBSERVE,
@@ -212,6 +254,7 @@ static const struct option policy_options[] = {
 	{ "stale_max", OPTION_MS, IN_POLICY(stale_max_ms), .min = 60000, .max = 365 * DAY_MS,
 	  .def = 7 * DAY_MS },
 	{ "prove", OPTION_MAP, 0, .map = &prove_schema },
+	{ "enforce", OPTION_MAP, 0, .map = &enforce_schema },
 	{ "on_dns_failure", OPTION_WORD, IN_POLICY(on_dns_failure), .def = ACTION_DEFER,
 	  .words = dns_failure_words },
 	{ "on_unknown_domain", OPTION_WORD, IN_POLICY(on_unknown_domain), .def = ACTION_PASS,
@@ -295,10 +338,12 @@ static const struct option conf_options[] = {
 	{ "domains", OPTION_READ, 0, .read = read_domains },
 	{ "hosted", OPTION_READ, 0, .read = read_hosted },
 	{ "tls", OPTION_MAP, 0, .map = &tls_schema },
+	{ "limits", OPTION_MAP, 0, .map = &limits_schema },
 	{ "events", OPTION_MAP, 0, .map = &events_schema },
 	{ "state", OPTION_STRING, offsetof(struct conf, state), .min = 1, .max = 4000 },
-	{ "http", OPTION_UNUSED },
-	{ "control", OPTION_UNUSED },
+	{ "user", OPTION_STRING, offsetof(struct conf, user), .min = 1, .max = 32 },
+	{ "http", OPTION_READ, offsetof(struct conf, http), .read = read_http },
+	{ "control", OPTION_STRING, offsetof(struct conf, control), .min = 1, .max = 100 },
 	{ "workers", OPTION_INT, offsetof(struct conf, workers), .min = 0, .max = 256 },
 };
 const struct schema conf_schema = { conf_options, ARRAY_SIZE(conf_options) };

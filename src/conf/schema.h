@@ -11,6 +11,7 @@
 /* The whole file; fills struct conf. */
 extern const struct schema conf_schema;
 extern const struct option_word action_words[];
+extern const struct schema limits_schema; /* limits.c; fills struct conf */
 
 /* For struct option.read. Fields: struct conf, of read_prefixes() struct prefix_set. */
 void read_listeners(struct conf_reader *r, const struct yaml_node *node, const char *path,

@@ -255,17 +255,25 @@ void door_table_deinit(struct door_table *t)
 		host_sets_deinit(&t->sets);
 	for (size_t i = 0; i < ARRAY_SIZE(t->slabs); i++)
 		slab_deinit(&t->slabs[i]);
-	munmap(t->lines, lines_size(t));
+	free_pages(t->lines, lines_size(t));
 	t->lines = NULL;
 }
 
 /* ---- readers ---- */
 
+void door_table_fetch(const struct door_table *t, uint64_t hash)
+{
+	__builtin_prefetch(line_of(t, hash));
+}
+
+struct door *door_table_find_hashed(const struct door_table *t, struct sv key, uint64_t hash)
+{
+	return find_in(line_of(t, hash), key, hash);
+}
+
 struct door *door_table_find(const struct door_table *t, struct sv key)
 {
-	uint64_t hash = map_hash(key);
-
-	return find_in(line_of(t, hash), key, hash);
+	return door_table_find_hashed(t, key, map_hash(key));
 }
 
 void door_touch(struct door *d, int64_t now_ms)
@@ -297,6 +305,9 @@ static bool take(const struct door *d, struct snapshot *s)
 	if (seq & 1)
 		return false;
 	s->hosts = atomic_load_explicit(&d->hosts, memory_order_acquire);
+	/* with the name of the first */
+	__builtin_prefetch(s->hosts);
+	__builtin_prefetch((const char *)s->hosts + 64);
 	s->base_ms = atomic_load_explicit(&d->base_ms, memory_order_acquire);
 	s->expires = atomic_load_explicit(&d->expires, memory_order_acquire);
 	s->confirmed = atomic_load_explicit(&d->confirmed, memory_order_acquire);

@@ -120,6 +120,10 @@ void door_table_deinit(struct door_table *t);
 /* Any thread, inside the epoch, which what they give belongs to. */
 
 struct door *door_table_find(const struct door_table *t, struct sv key); /* NULL: none */
+/* The same in two steps, for those who have something to do while memory is fetched; hash:
+ * map_hash(key). */
+void door_table_fetch(const struct door_table *t, uint64_t hash);
+struct door *door_table_find_hashed(const struct door_table *t, struct sv key, uint64_t hash);
 /* What is known, or false: nothing (or it is being written, and has been for an unlikely time). */
 bool door_read(const struct door *d, int64_t now_ms, struct domain_facts *ret_facts);
 /* It was of use now. */

@@ -240,9 +240,10 @@ void door_update(struct resolver *r, struct door *d, struct domain_facts *facts,
 	struct domain_facts last;
 
 	if (facts && facts->kind != FACTS_FAILED) {
-		if (!asked && door_facts(d, &last))
-			r->counters.refreshed++;
+		bool refreshed = !asked && door_facts(d, &last);
 		door_succeeded(r, d, facts);
+		if (refreshed)
+			r->counters.refreshed++;
 		return;
 	}
 	facts_free(facts);

@@ -264,15 +264,21 @@ static const void *peek(struct resolver_port *port, enum resolver_kind kind, con
 const struct domain_facts *resolver_peek_domain(struct resolver_port *port, const char *domain)
 {
 	struct resolver *r = port->resolver;
-	struct domain_facts *view = view_new(port);
-	int64_t now = clock_mono_ms();
+	struct sv key = domain_key(domain);
+	uint64_t hash = map_hash(key);
+	struct domain_facts *view;
 	struct door *d;
+	int64_t now;
+
+	door_table_fetch(&r->doors, hash);
+	now = clock_mono_ms();
+	view = view_new(port);
 
 	if (!view)
 		return NULL;
 	/* left when the loop goes back to waiting: on_prepare() */
 	epoch_enter(&r->epoch, &port->reader);
-	d = door_table_find(&r->doors, domain_key(domain));
+	d = door_table_find_hashed(&r->doors, key, hash);
 	if (!d || !door_read(d, now, view) || !resolver_usable(r, RESOLVER_DOMAIN, view, now)) {
 		port->views->n--; /* it is not given out */
 		return NULL;

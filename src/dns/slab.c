@@ -2,6 +2,13 @@
 
 #include <sys/mman.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#else /* it looks for pointers in what malloc() gave only */
+#define __lsan_register_root_region(p, size)   (void)(p)
+#define __lsan_unregister_root_region(p, size) (void)(p)
+#endif
+
 enum { BLOCK_SIZE = 1 << 21 }; /* a huge page */
 
 /* At a multiple of its size, so that its things find it. They follow from their size on. */
@@ -28,7 +35,14 @@ void *alloc_pages(size_t size)
 	munmap(aligned + size, BLOCK_SIZE - before);
 	if (before)
 		munmap(p, before);
+	__lsan_register_root_region(aligned, size);
 	return aligned;
+}
+
+void free_pages(void *p, size_t size)
+{
+	__lsan_unregister_root_region(p, size);
+	munmap(p, size);
 }
 
 void slab_init(struct slab *s, size_t size)
@@ -73,7 +87,7 @@ void slab_deinit(struct slab *s)
 
 	while ((b = s->blocks)) {
 		s->blocks = b->next;
-		munmap(b, BLOCK_SIZE);
+		free_pages(b, BLOCK_SIZE);
 	}
 	*s = (struct slab) { .size = s->size };
 }

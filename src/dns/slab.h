@@ -22,6 +22,6 @@ void *slab_take(struct slab *s); /* NULL: memory ran out */
 /* Back to the slab that it was taken from. */
 void slab_give(void *item);
 
-/* Zero, in huge pages where there are some; size: whole pages of 4096. NULL: memory ran out. Freed
- * by munmap(). */
+/* Zero, in huge pages where there are some; size: whole pages of 4096. NULL: memory ran out. */
 void *alloc_pages(size_t size);
+void free_pages(void *p, size_t size);

@@ -7,9 +7,10 @@
 
 enum {
 	MAX_CONFIRMING = 64, /* each has a socket of its own */
-	/* Questions, before it is known how many answers the socket has room for: as many surely
-	   fit the usual buffer. */
-	FIRST_REFRESHING = 100,
+	/* Questions: as many answers surely fit the usual buffer, and a recursive resolver that
+	   has to ask far away isn't full of them, so that those that somebody waits for are
+	   answered. */
+	MAX_REFRESHING = 100,
 	/* In the line: clients that ask for names nobody answers for must not make it grow. Above
 	   it a name that is not known counts as one that can't be found out. */
 	MAX_WAITING = 20000,
@@ -303,7 +304,8 @@ static void refresh_ready(struct resolver *r)
 {
 	/* half of the room is always left to those that somebody waits for */
 	size_t room = channel_room(r->channel);
-	size_t max = min_size((r->conf.max_in_flight + 1) / 2, room ? room : FIRST_REFRESHING);
+	size_t max = min_size((r->conf.max_in_flight + 1) / 2,
+			      room && room < MAX_REFRESHING ? room : MAX_REFRESHING);
 	struct door *d;
 	struct source *s;
 	struct task *t;

@@ -17,6 +17,7 @@ struct event_rcpt {
 	char listener[64];
 	struct endpoint client;
 	struct endpoint server;
+	char client_name[EVENT_TEXT_MAX]; /* forward-confirmed; "": none, or nobody had to ask */
 	char helo[EVENT_TEXT_MAX];
 	char rcpt_domain[EVENT_TEXT_MAX];
 	enum door_kind door;
@@ -41,12 +42,17 @@ struct event_rcpt {
 
 struct event_sink;
 
-/* path "-": standard output. 0, -errno (the file can't be opened). */
+/* path "-": standard output; NULL: nowhere, for now. 0, -errno (the file can't be opened). */
 int event_sink_new(const char *path, struct event_sink **ret_sink);
 /* Writes what is queued, then ends; nobody reading for EVENT_END_MS, it is given up with what is
  * left. */
 #define EVENT_END_MS 5000
 void event_sink_free(struct event_sink *s);
+/* To another file from now on (path as above), or to the same, opened anew: it was rotated. Any
+ * thread. -errno: nothing has changed. */
+int event_sink_switch(struct event_sink *s, const char *path);
+/* Does anybody read them? */
+bool event_wanted(const struct event_sink *s);
 /* Any thread; copies. sink may be NULL. */
 void event_emit_rcpt(struct event_sink *s, const struct event_rcpt *e);
 /* {"time":..., "event": kind, "text": text}: about ourselves ("start", "identity-doubt",

@@ -14,6 +14,7 @@ size_t event_rcpt_line(const struct event_rcpt *e, char *out)
 	flat_text(&l, "listener", sv_from(e->listener));
 	flat_word(&l, "client", addr_format(&e->client.addr, text));
 	flat_code(&l, "client_port", e->client.port);
+	flat_text(&l, "client_name", sv_from(e->client_name));
 	flat_word(&l, "server", addr_format(&e->server.addr, text));
 	flat_text(&l, "helo", sv_from(e->helo));
 	flat_text(&l, "rcpt_domain", sv_from(e->rcpt_domain));

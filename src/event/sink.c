@@ -36,8 +36,12 @@ struct event_sink {
 	size_t queued;    /* how many */
 	bool idle;        /* the writer waits for the first line */
 	bool stopping;
+	bool switching; /* to next_... */
+	int next_fd;
+	char *next_path;
 
 	atomic_uint_fast64_t dropped;
+	_Atomic bool off; /* events go nowhere */
 
 	/* of the writer thread */
 	bool torn; /* the file may end in half a line */
@@ -128,7 +132,7 @@ static void gather(struct event_sink *s)
 	struct timespec until;
 
 	s->idle = true;
-	while (buf_len(&s->queue) == 0 && !s->stopping)
+	while (buf_len(&s->queue) == 0 && !s->stopping && !s->switching)
 		pthread_cond_wait(&s->wake, &s->lock);
 	s->idle = false;
 	clock_gettime(CLOCK_MONOTONIC, &until);
@@ -137,9 +141,25 @@ static void gather(struct event_sink *s)
 		until.tv_nsec -= 1000000000L;
 		until.tv_sec++;
 	}
-	while (buf_len(&s->queue) < GATHER_MAX && !s->stopping)
+	while (buf_len(&s->queue) < GATHER_MAX && !s->stopping && !s->switching)
 		if (pthread_cond_timedwait(&s->wake, &s->lock, &until) == ETIMEDOUT)
 			break;
+}
+
+/* Asked for by event_sink_switch(). */
+static void take_next(struct event_sink *s)
+{
+	pthread_mutex_lock(&s->lock);
+	if (s->switching) {
+		if (s->fd >= 0)
+			close(s->fd);
+		free(s->path);
+		s->fd = s->next_fd;
+		s->path = s->next_path;
+		s->next_path = NULL;
+		s->switching = s->torn = false;
+	}
+	pthread_mutex_unlock(&s->lock);
 }
 
 static void *writer(void *arg)
@@ -163,6 +183,7 @@ static void *writer(void *arg)
 		if (n > 0)
 			write_lines(s, &lines, n);
 		buf_deinit(&lines);
+		take_next(s);
 	}
 	return NULL;
 }
@@ -178,24 +199,65 @@ static void init_locks(struct event_sink *s)
 	pthread_condattr_destroy(&attr);
 }
 
+/* ret_path: NULL for standard output and nowhere; ret_fd: -1 for the latter. */
+static int open_path(const char *path, char **ret_path, int *ret_fd)
+{
+	bool standard = path && strcmp(path, "-") == 0;
+	char *copy = path && !standard ? strdup(path) : NULL;
+	int fd = -1;
+
+	if (path && !standard && !copy)
+		return -ENOMEM;
+	if (standard && (fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)) < 0)
+		return -errno;
+	if (copy && (fd = open_file(path)) < 0) {
+		free(copy);
+		return fd;
+	}
+	*ret_path = copy;
+	*ret_fd = fd;
+	return 0;
+}
+
+int event_sink_switch(struct event_sink *s, const char *path)
+{
+	char *name = NULL;
+	int fd = -1, r = open_path(path, &name, &fd);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&s->lock);
+	if (s->switching) {
+		free(s->next_path);
+		if (s->next_fd >= 0)
+			close(s->next_fd);
+	}
+	s->switching = true;
+	s->next_fd = fd;
+	s->next_path = name;
+	atomic_store(&s->off, !path);
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+bool event_wanted(const struct event_sink *s)
+{
+	return s && !atomic_load_explicit(&((struct event_sink *)s)->off, memory_order_relaxed);
+}
+
 int event_sink_new(const char *path, struct event_sink **ret_sink)
 {
-	bool standard = strcmp(path, "-") == 0;
 	struct event_sink *s = calloc(1, sizeof(*s));
-	int r = -ENOMEM;
+	int r;
 
 	if (!s)
 		return -ENOMEM;
-	s->fd = -1;
 	buf_init(&s->queue, QUEUE_MAX);
-	s->path = standard ? NULL : strdup(path);
-	if (!standard && !s->path)
+	r = open_path(path, &s->path, &s->fd);
+	if (r < 0)
 		goto fail;
-	s->fd = standard ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3) : open_file(path);
-	if (s->fd < 0) {
-		r = standard ? -errno : s->fd;
-		goto fail;
-	}
+	s->off = !path;
 	init_locks(s);
 	r = -pthread_create(&s->thread, NULL, writer, s);
 	if (r == 0) {
@@ -204,7 +266,8 @@ int event_sink_new(const char *path, struct event_sink **ret_sink)
 	}
 	pthread_cond_destroy(&s->wake);
 	pthread_mutex_destroy(&s->lock);
-	close(s->fd);
+	if (s->fd >= 0)
+		close(s->fd);
 fail:
 	free(s->path);
 	free(s);
@@ -261,7 +324,7 @@ void event_emit_rcpt(struct event_sink *s, const struct event_rcpt *e)
 {
 	char line[EVENT_JSON_MAX];
 
-	if (s)
+	if (event_wanted(s))
 		queue(s, line, event_rcpt_line(e, line));
 }
 
@@ -269,7 +332,7 @@ void event_emit_note(struct event_sink *s, const char *kind, const char *text)
 {
 	char line[EVENT_JSON_MAX];
 
-	if (s)
+	if (event_wanted(s))
 		queue(s, line, event_note_line(clock_wall_ms(), kind, text, line));
 }
 

@@ -1,9 +1,13 @@
 /*
  * up: routing first, then the table: no packet is marked before there is a way for it. down: the
- * other way round. What up has added is taken away again when it fails.
+ * other way round. What up has added is taken away again when it fails,
+ * by the test connection too; a former table is put back.
  */
 #include "kernel/net.h"
 
+#include "base/marks.h"
+#include "kernel/diag.h"
+#include "kernel/net_test.h"
 #include "kernel/nft.h"
 #include "kernel/routing.h"
 
@@ -153,9 +157,98 @@ static int remove_unused(const struct ruleset *r, bool dry_run, FILE *out, FILE 
 	return e;
 }
 
-int net_up(const struct ruleset *r, bool dry_run, FILE *out, FILE *err)
+/* The table that is there, as a transaction that puts it back; empty: none. Another program's is an
+ * error. */
+static int read_former(struct buf *ret_text, FILE *err)
 {
-	bool added[ARRAY_SIZE(families)][ARRAY_SIZE(items)] = { 0 };
+	static const char *const argv[] = { "nft", "list", "table", "inet", RULESET_TABLE, NULL };
+
+	int e = buf_add_sv(ret_text, sv_from(ruleset_removal()));
+	if (e == 0)
+		e = nft_run(argv, SV(""), ret_text);
+	struct sv text = buf_view(ret_text);
+	if (e == 0 && contains(text, RULESET_MADE_BY))
+		return 0;
+	if (e == 0) {
+		fprintf(err, "frontdoor net: table inet " RULESET_TABLE
+			     " is there, but not made by frontdoor net\n");
+		return -EEXIST;
+	}
+	bool absent = e > 0 && contains(text, "No such file");
+	buf_consume(ret_text, strlen(ruleset_removal()));
+	if (!absent)
+		return fail_nft(err, e, ret_text);
+	buf_clear(ret_text);
+	return 0;
+}
+
+/* Where another program listens, the daemon will not. */
+static int check_listeners(const struct ruleset *r, FILE *err)
+{
+	for (size_t i = 0; i < r->n_ways; i++) {
+		const struct endpoint *at = &r->ways[i].listener;
+		char text[ADDR_STRLEN + 8];
+		uint32_t mark = 0;
+		int e = diag_listener(at, &mark);
+
+		if (e < 0)
+			return fail(err, e, "list of listening sockets");
+		if (e == 1 && (mark & MARK_MASK) != MARK_CLIENT) {
+			fprintf(err,
+				"frontdoor net: another program than frontdoor listens at %s, "
+				"where port %d is to be steered to\n",
+				endpoint_format(at, text), r->ways[i].port);
+			return -EADDRINUSE;
+		}
+	}
+	return 0;
+}
+
+struct added {
+	bool items[ARRAY_SIZE(families)][ARRAY_SIZE(items)];
+};
+
+static void undo_routing(const struct added *added)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+		for (size_t k = ARRAY_SIZE(items); k-- > 0;)
+			if (added->items[i][k])
+				(void)routing_delete(families[i], items[k]);
+}
+
+static int put_in_place(const struct ruleset *r, struct sv text, struct added *added, FILE *err)
+{
+	int e = 0;
+
+	for (size_t i = 0; e >= 0 && i < ARRAY_SIZE(families); i++)
+		if (family_on(r, families[i]))
+			e = add_routing(families[i], added->items[i], err);
+	return e < 0 ? e : run_transaction(text, err);
+}
+
+static int up(const struct ruleset *r, struct sv text, enum net_test test, FILE *out, FILE *err)
+{
+	CLEANUP(buf_deinit) struct buf former;
+	struct added added = { 0 };
+
+	buf_init(&former, NFT_OUTPUT_MAX);
+	int e = read_former(&former, err);
+	if (e == 0)
+		e = check_listeners(r, err);
+	if (e < 0)
+		return e;
+	e = put_in_place(r, text, &added, err);
+	if (e >= 0 && test == NET_TEST_FULL && (e = net_test(r, out, err)) < 0)
+		(void)run_transaction(
+			buf_len(&former) ? buf_view(&former) : sv_from(ruleset_removal()), err);
+	if (e >= 0)
+		return remove_unused(r, false, out, err);
+	undo_routing(&added);
+	return e;
+}
+
+int net_up(const struct ruleset *r, const struct net_options *how, FILE *out, FILE *err)
+{
 	struct routing routing[ARRAY_SIZE(families)];
 	CLEANUP(buf_deinit) struct buf text;
 
@@ -166,37 +259,26 @@ int net_up(const struct ruleset *r, bool dry_run, FILE *out, FILE *err)
 	e = read_routing(r, routing, err);
 	if (e < 0)
 		return e;
-
-	for (size_t i = 0; e >= 0 && i < ARRAY_SIZE(families); i++) {
-		if (!family_on(r, families[i]))
-			continue;
-		if (dry_run)
-			print_routing(families[i], &routing[i], out);
-		else
-			e = add_routing(families[i], added[i], err);
-	}
-	if (dry_run)
-		print_transaction(out, buf_view(&text));
-	else if (e >= 0)
-		e = run_transaction(buf_view(&text), err);
-	if (e >= 0)
-		return remove_unused(r, dry_run, out, err);
+	if (!how->dry_run)
+		return up(r, buf_view(&text), how->test, out, err);
 
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
-		for (size_t k = ARRAY_SIZE(items); k-- > 0;)
-			if (added[i][k])
-				(void)routing_delete(families[i], items[k]);
-	return e;
+		if (family_on(r, families[i]))
+			print_routing(families[i], &routing[i], out);
+	print_transaction(out, buf_view(&text));
+	return remove_unused(r, true, out, err);
 }
 
 int net_down(bool dry_run, FILE *out, FILE *err)
 {
 	struct sv removal = sv_from(ruleset_removal());
+	CLEANUP(buf_deinit) struct buf former;
 	int e = 0;
 
+	buf_init(&former, NFT_OUTPUT_MAX);
 	if (dry_run)
 		print_transaction(out, removal);
-	else
+	else if ((e = read_former(&former, err)) == 0 && buf_len(&former) > 0)
 		e = run_transaction(removal, err);
 	for (size_t i = 0; e >= 0 && i < ARRAY_SIZE(families); i++)
 		e = remove_routing(families[i], dry_run, out, err);

@@ -10,9 +10,22 @@
 
 #include "kernel/ruleset.h"
 
-/* With dry_run what would be done is printed to out as commands, and nothing is done. Each returns
- * 0 or -errno after one line on err. */
-int net_up(const struct ruleset *r, bool dry_run, FILE *out, FILE *err);
+enum net_test {
+	NET_TEST_NONE,
+	NET_TEST_FULL, /* net_test.h; what it needs beyond CAP_NET_ADMIN is said there */
+};
+
+struct net_options {
+	bool dry_run; /* print what would be done to out, as commands, and do nothing */
+	enum net_test test;
+};
+
+/*
+ * Each returns 0 or -errno after one line on err. When up fails, by its test too, everything is as
+ * it was before: no table, or the former one. Where no daemon listens yet, that is said on out, and
+ * nothing can be tested.
+ */
+int net_up(const struct ruleset *r, const struct net_options *how, FILE *out, FILE *err);
 int net_down(bool dry_run, FILE *out, FILE *err);
 /* Prints what is there. 0: rules, routes and table; 1: some or all of it is missing. */
 int net_show(FILE *out, FILE *err);

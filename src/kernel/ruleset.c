@@ -107,6 +107,7 @@ static int take_listener(const struct conf *conf, const struct listener_conf *l,
 		r->ways[r->n_ways++] = (struct ruleset_way) {
 			.v4 = v4,
 			.fail_closed = l->fail == FAIL_CLOSED,
+			.silent = l->tls == TLS_IMPLICIT,
 			.port = (uint16_t)l->port,
 			.listener = listener_endpoint(&l->bind[i]),
 		};
@@ -173,9 +174,45 @@ static void drop_idle(struct ruleset *r)
 	r->n_ways = kept;
 }
 
+static bool overlap(const struct addr_range *a, const struct addr_range *b)
+{
+	return addr_cmp(&a->lo, &b->hi) <= 0 && addr_cmp(&b->lo, &a->hi) <= 0;
+}
+
+/* Does a client that is not steered get to the same place in the same way? */
+static bool goes_straight(const struct listener_conf *l, const struct addr_range *client)
+{
+	if (l->mode != LISTENER_TPROXY)
+		return true;
+	if (!l->backend_original || l->send != SEND_NONE || l->upstream_tls != UPSTREAM_MIRROR)
+		return false;
+	for (size_t i = 0; i < l->accept_proxy.n; i++)
+		if (overlap(&l->accept_proxy.ranges[i], client))
+			return false;
+	return true;
+}
+
+static int take_straight(const struct conf *conf, struct ruleset *r)
+{
+	const struct prefix_set *trusted = &conf->policy.trusted;
+
+	for (size_t i = 0; i < trusted->n; i++) {
+		bool straight = true;
+
+		for (size_t k = 0; k < conf->n_listeners; k++)
+			straight &= goes_straight(&conf->listeners[k], &trusted->ranges[i]);
+		if (straight && prefix_set_add_range(&r->straight, &trusted->ranges[i]) < 0)
+			return -ENOMEM;
+	}
+	prefix_set_seal(&r->straight);
+	return 0;
+}
+
 int ruleset_from_conf(const struct conf *conf, FILE *err, struct ruleset *ret_ruleset)
 {
 	struct ruleset r = { .servers = &conf->policy.server_addresses };
+
+	prefix_set_init(&r.straight);
 	int e = take_listeners(conf, err, &r);
 
 	if (e == 0) {
@@ -189,6 +226,8 @@ int ruleset_from_conf(const struct conf *conf, FILE *err, struct ruleset *ret_ru
 			e = -EINVAL;
 		}
 	}
+	if (e == 0 && (e = take_straight(conf, &r)) < 0)
+		fprintf(err, "%s: out of memory\n", conf->file);
 	if (e < 0) {
 		ruleset_deinit(&r);
 		return e;
@@ -200,6 +239,7 @@ int ruleset_from_conf(const struct conf *conf, FILE *err, struct ruleset *ret_ru
 void ruleset_deinit(struct ruleset *r)
 {
 	free(r->ways);
+	prefix_set_deinit(&r->straight);
 	r->ways = NULL;
 	r->n_ways = 0;
 }
@@ -214,17 +254,17 @@ static const struct addr_range *next_range(const struct prefix_set *s, bool v4, 
 	return NULL;
 }
 
-static int write_servers(const struct ruleset *r, bool v4, struct buf *out)
+/* name: "servers" and the like; flags: of the set. */
+static int write_set(const struct prefix_set *set, const char *name, const char *flags, bool v4,
+		     struct buf *out)
 {
 	const struct family_words *w = v4 ? &words_v4 : &words_v6;
-	const char *separator = "";
+	const char *separator = "\t\telements = { ";
 	size_t at = 0;
-	int e = buf_printf(out,
-			   "\tset servers%s {\n\t\ttype %s\n\t\tflags interval\n\t\tauto-merge\n"
-			   "\t\telements = { ",
-			   w->suffix, w->type);
+	int e = buf_printf(out, "\tset %s%s {\n\t\ttype %s\n\t\tflags %s\n\t\tauto-merge\n", name,
+			   w->suffix, w->type, flags);
 
-	for (const struct addr_range *a; e >= 0 && (a = next_range(r->servers, v4, &at));) {
+	for (const struct addr_range *a; e >= 0 && (a = next_range(set, v4, &at));) {
 		char lo[ADDR_STRLEN], hi[ADDR_STRLEN];
 
 		e = addr_eq(&a->lo, &a->hi)
@@ -233,20 +273,15 @@ static int write_servers(const struct ruleset *r, bool v4, struct buf *out)
 					 addr_format(&a->hi, hi));
 		separator = ", ";
 	}
-	return e < 0 ? e : buf_printf(out, " }\n\t}\n");
+	return e < 0 ? e : buf_printf(out, "%s\t}\n", *separator == ',' ? " }\n" : "");
 }
 
 static int write_sets(const struct ruleset *r, bool v4, struct buf *out)
 {
-	const struct family_words *w = v4 ? &words_v4 : &words_v6;
-
 	if (!ruleset_has(r, v4))
 		return 0;
-	int e = write_servers(r, v4, out);
-	if (e < 0)
-		return e;
-	return buf_printf(out, "\tset scanners%s {\n\t\ttype %s\n\t\tflags interval,timeout\n\t}\n",
-			  w->suffix, w->type);
+	int e = write_set(r->servers, "servers", "interval", v4, out);
+	return e < 0 ? e : write_set(&r->straight, "scanners", "interval,timeout", v4, out);
 }
 
 /* Has a way before the i-th, of the other family, this port too? */
@@ -258,11 +293,12 @@ static bool is_repeated(const struct ruleset *r, size_t i)
 	return false;
 }
 
-/* The ports whose listeners are there: all, for now. */
+/* The ports whose listeners are there: all, until the daemon's heart begins to beat. */
 static int write_alive(const struct ruleset *r, struct buf *out)
 {
-	int e = buf_printf(out, "\tset alive {\n\t\ttype inet_service\n\t\tflags timeout\n"
-				"\t\telements = { ");
+	int e = buf_printf(out,
+			   "\tset " RULESET_ALIVE " {\n\t\ttype inet_service\n\t\tflags timeout\n"
+			   "\t\telements = { ");
 
 	for (size_t i = 0; e >= 0 && i < r->n_ways; i++)
 		if (!is_repeated(r, i))
@@ -305,10 +341,16 @@ static int write_steering(const struct ruleset *r, bool v4, struct buf *out)
 {
 	if (!ruleset_has(r, v4))
 		return 0;
-	int e = write_syn_match(v4 ? &words_v4 : &words_v6, "@alive", out);
+	int e = write_syn_match(v4 ? &words_v4 : &words_v6, "@" RULESET_ALIVE, out);
 	if (e >= 0)
 		e = buf_printf(out, "ct mark set ct mark & 0x%08x | 0x%x\n", ~MARK_MASK,
 			       MARK_STEERED);
+	/* the same SYN again, from when the listener still was alive */
+	if (e >= 0)
+		e = buf_printf(out,
+			       "\t\tct mark & 0x%x == 0x%x " SYN_ONLY
+			       " tcp dport != @" RULESET_ALIVE " ct mark set ct mark & 0x%08x\n",
+			       MARK_MASK, MARK_STEERED, ~MARK_MASK);
 	for (size_t i = 0; e >= 0 && i < r->n_ways; i++)
 		if (r->ways[i].v4 == v4)
 			e = write_way(&r->ways[i], out);
@@ -358,7 +400,9 @@ const char *ruleset_removal(void)
 
 int ruleset_write(const struct ruleset *r, struct buf *out)
 {
-	int e = buf_printf(out, "%stable inet " RULESET_TABLE " {\n", ruleset_removal());
+	int e = buf_printf(out,
+			   "%stable inet " RULESET_TABLE " {\n\tcomment \"" RULESET_MADE_BY "\"\n",
+			   ruleset_removal());
 	if (e >= 0)
 		e = write_alive(r, out);
 	if (e >= 0)

@@ -15,6 +15,8 @@
 #include "conf/conf.h"
 
 #define RULESET_TABLE    "frontdoor"
+#define RULESET_ALIVE    "alive" /* the set of ports whose listeners answer: beat.h */
+#define RULESET_MADE_BY  "made by frontdoor net" /* comment of the table: it is ours */
 #define RULESET_ROUTES   100 /* routing table, and the priority of the rule that leads to it */
 #define RULESET_PROTOCOL 253 /* "proto" of our rules and routes: what has it is ours */
 #define RULESET_TEXT_MAX (4u << 20)
@@ -23,6 +25,7 @@
 struct ruleset_way {
 	bool v4;
 	bool fail_closed;
+	bool silent; /* TLS from the first octet: nobody is greeted before */
 	uint16_t port;
 	struct endpoint listener; /* never a wildcard */
 };
@@ -31,6 +34,12 @@ struct ruleset {
 	struct ruleset_way *ways; /* no port twice in a family, and none without servers of it */
 	size_t n_ways;
 	const struct prefix_set *servers; /* the configuration's, sealed */
+	/*
+	 * Clients that are never steered: those that are trusted. Not where the way past us is
+	 * another one than ours: with backend, send or upstream_tls other than the default; nor
+	 * those that say who their client is (accept_proxy).
+	 */
+	struct prefix_set straight;
 };
 
 /*

@@ -6,6 +6,7 @@
 #include "policy/decide.h"
 
 #include "policy/door.h"
+#include "policy/share.h"
 
 #define CONFIRMED_MS (10 * 1000LL) /* doors.c asks no more often */
 
@@ -60,7 +61,18 @@ static bool lower(struct decision *d, enum action to, enum restraint why)
 	return true;
 }
 
-/* frontdoor doesn't know itself, or can't see the session to its end: nothing is enforced. */
+/* Is it not its turn yet? What the operator has said of a domain itself counts at once. */
+static bool is_spared(const struct judging *j)
+{
+	int share = SHARE_ALL - j->f->policy->enforce.spared;
+
+	if (share >= SHARE_ALL || (j->row && j->row->action != ACTION_UNSET))
+		return false;
+	return !j->f->domain || !share_contains(share, j->f->domain);
+}
+
+/* frontdoor doesn't know itself, or can't see the session to its end; or this is not
+ * to be enforced for now: it is observed. */
 static void restrain_self(struct judging *j)
 {
 	const struct decide_facts *f = j->f;
@@ -73,6 +85,10 @@ static void restrain_self(struct judging *j)
 		j->d->meets = meets;
 	if (f->observe_only)
 		lower(j->d, ACTION_OBSERVE, RESTRAINT_STARTTLS);
+	if (f->enforce_stopped)
+		lower(j->d, ACTION_OBSERVE, RESTRAINT_STOPPED);
+	else if (is_spared(j))
+		lower(j->d, ACTION_OBSERVE, RESTRAINT_SHARE);
 }
 
 static int refusal_code(const struct decision *d)

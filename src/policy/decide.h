@@ -42,6 +42,7 @@ struct decide_facts {
 	const char *domain;               /* lower-case A-labels; NULL unless RCPT_DOMAIN */
 	const struct domain_facts *dns;   /* NULL: not asked yet */
 	const struct client_names *names; /* NULL: not asked yet */
+	bool enforce_stopped;             /* all that would be enforced is only observed */
 	bool confirm_tried;
 	int64_t now_ms; /* clock_mono_ms() */
 

@@ -43,7 +43,7 @@ struct memory {
 
 	pthread_rwlock_t proofs_lock;
 	struct map proofs; /* scanner → struct scanner_known */
-	atomic_size_t n_proofs;
+	atomic_size_t n_proofs, n_with_rivals;
 
 	pthread_rwlock_t meetings_lock;
 	struct map meetings; /* address → struct meeting */
@@ -300,6 +300,10 @@ int memory_scanner_set_proven(struct memory *m, const char *scanner, enum scanne
 		r = map_put(&m->proofs, key, known, &old);
 	else
 		old = map_remove(&m->proofs, key);
+	if (r >= 0 && known && known->rivals.n > 0)
+		atomic_fetch_add(&m->n_with_rivals, 1);
+	if (r >= 0 && old && ((struct scanner_known *)old)->rivals.n > 0)
+		atomic_fetch_sub(&m->n_with_rivals, 1);
 	atomic_store(&m->n_proofs, m->proofs.n);
 	memory_changed(m);
 	pthread_rwlock_unlock(&m->proofs_lock);
@@ -338,7 +342,7 @@ bool memory_scanner_is_rival(const struct memory *memory, const char *scanner,
 	struct memory *m = (struct memory *)memory;
 	const struct scanner_known *known;
 
-	if (atomic_load(&m->n_proofs) == 0)
+	if (atomic_load(&m->n_with_rivals) == 0)
 		return false;
 	pthread_rwlock_rdlock(&m->proofs_lock);
 	known = map_get(&m->proofs, sv_from(scanner));

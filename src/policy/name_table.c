@@ -132,6 +132,7 @@ int name_table_put(struct name_table *t, struct sv name, uint64_t hash, void *va
 	r = make_room(t, name.n);
 	if (r < 0)
 		return r;
+	INVARIANT(t->names);
 	entry = t->names + t->used;
 	memcpy(entry, &value, sizeof(value));
 	memcpy(entry + sizeof(value), &n, sizeof(n));

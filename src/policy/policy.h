@@ -24,6 +24,13 @@ void domain_policy_free(void *domain_policy);
 
 uint64_t policy_next_generation(void);
 
+/* policy.enforce. Shares in hundredths of a percent (policy/share.h). */
+struct enforce_policy {
+	int spared;         /* share of domains that are only observed; default 0 */
+	char *complaints;   /* file; NULL: none */
+	int max_rejections; /* share of mail; default 20 % */
+};
+
 struct policy {
 	/* Of its scanners and catalogue: no other policy of this process has or had it
 	 * (policy_next_generation()), so that threads may remember what they found there. 0: they
@@ -39,6 +46,7 @@ struct policy {
 	int64_t stale_max_ms;
 	struct proof_conf prove;
 	const char *help_url; /* "" : none */
+	struct enforce_policy enforce;
 	struct prefix_set trusted;
 	struct prefix_set server_addresses;
 	bool server_addresses_given;

@@ -66,6 +66,8 @@ static const char *const restraints[RESTRAINT_COUNT] = {
 	[RESTRAINT_GRACE] = "grace",
 	[RESTRAINT_QUIET] = "quiet",
 	[RESTRAINT_PARTIAL] = "partial",
+	[RESTRAINT_SHARE] = "share",
+	[RESTRAINT_STOPPED] = "stopped",
 };
 
 static const char *name_at(const char *const *names, size_t n, unsigned v)

@@ -82,6 +82,9 @@ enum restraint {
 	RESTRAINT_GRACE,    /* the MX set has changed, and the former one's TTL lasts: defer */
 	RESTRAINT_QUIET,    /* much less mail than usual comes from inside: defer */
 	RESTRAINT_PARTIAL,  /* a source has terms that can't be turned into addresses: defer */
+	RESTRAINT_SHARE, /* the domain is not of the share that policy.enforce begins with: observe
+			  */
+	RESTRAINT_STOPPED, /* enforcing has stopped by itself: observe */
 	RESTRAINT_COUNT,
 };
 

@@ -15,6 +15,7 @@
 #define FRONT_REMEMBER_MS (3600 * 1000LL)
 
 struct front {
+	_Atomic int refs;
 	struct {
 		_Atomic uint64_t key;
 		_Atomic int64_t until_ms;
@@ -34,14 +35,21 @@ int front_new(struct front **ret_front)
 
 	if (!f)
 		return -ENOMEM;
+	f->refs = 1;
 	pthread_mutex_init(&f->lock, NULL);
 	*ret_front = f;
 	return 0;
 }
 
+struct front *front_ref(struct front *f)
+{
+	atomic_fetch_add(&f->refs, 1);
+	return f;
+}
+
 void front_free(struct front *f)
 {
-	if (!f)
+	if (!f || atomic_fetch_sub(&f->refs, 1) > 1)
 		return;
 	pthread_mutex_destroy(&f->lock);
 	free(f->host);

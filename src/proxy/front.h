@@ -11,6 +11,8 @@
 struct front;
 
 int front_new(struct front **ret_front);
+/* Another owner, who frees it too. Any thread. */
+struct front *front_ref(struct front *f);
 void front_free(struct front *f);
 
 /* A session has ended: refused recipients only, or something accepted (which forgets the client).

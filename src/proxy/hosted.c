@@ -24,12 +24,14 @@ struct names {
 struct hosted_file {
 	struct look loaded, last;
 	struct names names;
+	struct memory *fresh; /* what was read, until it counts */
 	bool warned;
 };
 
 struct hosted {
 	const struct conf *conf;
 	struct memory *memory;
+	FILE *err;                 /* of hosted_read() */
 	struct hosted_file *files; /* conf->n_hosted */
 };
 
@@ -115,7 +117,7 @@ static int read_file(const struct hosted *h, size_t i, struct memory **ret_memor
 		return r;
 	one.hosted = &h->conf->hosted[i];
 	one.n_hosted = 1;
-	r = conf_load_hosted(&one, m, stderr);
+	r = conf_load_hosted(&one, m, h->err);
 	if (r == 0)
 		r = memory_hosted_each(m, add_name, &names);
 	if (r < 0) {
@@ -142,18 +144,30 @@ static void warn_once(struct hosted *h, size_t i, const char *what)
 struct update {
 	struct hosted *h;
 	struct resolver *resolver;
+	const struct hosted *former;
 	const struct names *before, *gone;
 	size_t added, removed;
 	char **names; /* to be removed */
 	size_t n, alloc;
 };
 
+static bool any_names(const struct hosted *h, uint64_t hash)
+{
+	for (size_t i = 0; i < h->conf->n_hosted; i++)
+		if (names_have(&h->files[i].names, hash))
+			return true;
+	return false;
+}
+
 static int add_domain(void *user, const char *domain)
 {
 	struct update *u = user;
 	int r = memory_hosted_add(u->h->memory, sv_from(domain));
 
-	if (r < 0 || (u->before && names_have(u->before, map_hash(sv_from(domain)))))
+	uint64_t hash = map_hash(sv_from(domain));
+
+	if (r < 0 || (u->before && names_have(u->before, hash)) ||
+	    (u->former && any_names(u->former, hash)))
 		return r < 0 ? r : 0;
 	u->added++;
 	return u->resolver ? resolver_keep(u->resolver, domain) : 0;
@@ -279,23 +293,69 @@ void hosted_poll(struct hosted *h, struct resolver *resolver)
 
 static int read_first(struct hosted *h, size_t i)
 {
-	struct update u = { .h = h };
-	struct memory *m;
 	/* Should it change while it is read, it is read again. */
 	bool looked = look_at(h->conf->hosted[i], &h->files[i].loaded);
-	int r = read_file(h, i, &m, &h->files[i].names);
+	int r = read_file(h, i, &h->files[i].fresh, &h->files[i].names);
 
 	if (r < 0)
 		return r;
-	r = memory_hosted_each(m, add_domain, &u);
-	memory_free(m);
 	if (!looked)
 		h->files[i].loaded = (struct look) { 0 };
 	h->files[i].last = h->files[i].loaded;
 	return r;
 }
 
+static int take_fresh(struct hosted *h, struct update *u)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < h->conf->n_hosted && r == 0; i++) {
+		r = memory_hosted_each(h->files[i].fresh, add_domain, u);
+		memory_free(h->files[i].fresh);
+		h->files[i].fresh = NULL;
+	}
+	h->err = stderr;
+	return r;
+}
+
+int hosted_take(struct hosted *h, const struct hosted *former, struct resolver *resolver)
+{
+	struct names gone = { 0 };
+	struct update u = { .h = h, .resolver = resolver, .former = former, .gone = &gone };
+	int r = take_fresh(h, &u);
+
+	for (size_t i = 0; i < former->conf->n_hosted && r == 0; i++) {
+		const struct names *names = &former->files[i].names;
+		for (size_t k = 0; k < names->n && r == 0; k++)
+			if (!any_names(h, names->hashes[k]))
+				r = names_add(&gone, names->hashes[k]);
+	}
+	names_sort(&gone);
+	if (r == 0 && gone.n > 0)
+		r = memory_hosted_each(h->memory, collect_gone, &u);
+	remove_domains(&u);
+	names_free(&gone);
+	return r;
+}
+
 int hosted_new(const struct conf *conf, struct memory *memory, struct hosted **ret_hosted)
+{
+	struct hosted *h;
+	int r = hosted_read(conf, memory, stderr, &h);
+
+	if (r < 0)
+		return r;
+	r = take_fresh(h, &(struct update) { .h = h });
+	if (r < 0) {
+		hosted_free(h);
+		return r;
+	}
+	*ret_hosted = h;
+	return 0;
+}
+
+int hosted_read(const struct conf *conf, struct memory *memory, FILE *err,
+		struct hosted **ret_hosted)
 {
 	struct hosted *h = calloc(1, sizeof(*h));
 	int r = 0;
@@ -304,6 +364,7 @@ int hosted_new(const struct conf *conf, struct memory *memory, struct hosted **r
 		return -ENOMEM;
 	*h = (struct hosted) { .conf = conf,
 			       .memory = memory,
+			       .err = err,
 			       .files = calloc(conf->n_hosted + 1, sizeof(*h->files)) };
 	if (!h->files)
 		r = -ENOMEM;
@@ -326,8 +387,11 @@ void hosted_free(struct hosted *h)
 {
 	if (!h)
 		return;
-	for (size_t i = 0; h->files && i < h->conf->n_hosted; i++)
+	for (size_t i = 0; h->files && i < h->conf->n_hosted; i++) {
 		names_free(&h->files[i].names);
+		if (h->files[i].fresh)
+			memory_free(h->files[i].fresh);
+	}
 	free(h->files);
 	free(h);
 }

@@ -16,6 +16,13 @@ struct hosted;
 
 /* Reads all files into memory. conf and memory must outlive it. 0; -errno: told on stderr. */
 int hosted_new(const struct conf *conf, struct memory *memory, struct hosted **ret_hosted);
+/* For another configuration: reads its files, and changes nothing yet. What is wrong is told to
+ * err. 0, -errno. */
+int hosted_read(const struct conf *conf, struct memory *memory, FILE *err,
+		struct hosted **ret_hosted);
+/* After hosted_read(): what h names is hosted and kept ready, what only former named is not any
+ * more. -ENOMEM: not all of that. */
+int hosted_take(struct hosted *h, const struct hosted *former, struct resolver *resolver);
 /* NULL is fine. */
 void hosted_free(struct hosted *h);
 /* Every second or two, by one thread at a time: looks whether files have changed. */

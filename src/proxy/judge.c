@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "policy/recipient.h"
+#include "proxy/enforcing.h"
 #include "proxy/primary.h"
 #include "proxy/prover.h"
 #include "proxy/session.h"
@@ -74,6 +75,7 @@ static void judgement_free(struct judgement *j)
 	for (int i = 0; i < j->n_domains; i++)
 		free(j->domains[i]);
 	free(j);
+	buf_account(-(int64_t)sizeof(*j));
 }
 
 /* ---- facts ---- */
@@ -91,7 +93,8 @@ static const struct egress_source *find_source(void *user, const char *key)
 static enum primary_state find_primary(void *user, const struct addr *address)
 {
 	const struct judgement *j = user;
-	struct primaries *p = j->session->worker->server->primaries;
+	struct primaries *p =
+		atomic_load_explicit(&j->session->worker->server->primaries, memory_order_acquire);
 
 	return p ? primaries_look(p, address) : PRIMARY_UNKNOWN;
 }
@@ -104,20 +107,21 @@ static void gather(struct judgement *j, struct decide_facts *f)
 	int starttls = atomic_load_explicit(&s->listener->starttls, memory_order_relaxed);
 	bool tls_passes = s->dialog.conf.starttls == DIALOG_STARTTLS_PASS;
 	bool here = conf->mode == LISTENER_LISTEN ||
-		    prefix_set_contains(&server->interfaces, &s->server.addr);
+		    prefix_set_contains(&s->setup->interfaces, &s->server.addr);
 
 	*f = (struct decide_facts) {
-		.policy = &server->conf->policy,
+		.policy = &s->setup->conf->policy,
 		.memory = server->memory,
 		.listener_action = conf->action,
+		.enforce_stopped = enforcing_stopped(server->enforcing),
 		.observe_only = tls_passes && starttls != STARTTLS_ABSENT,
 		.require_auth = conf->require_auth,
 		.authenticated = s->dialog.authenticated,
-		.server_is_ours = prefix_set_contains(&server->conf->policy.server_addresses,
+		.server_is_ours = prefix_set_contains(&s->setup->conf->policy.server_addresses,
 						      &s->server.addr),
 		.client = s->peer.addr,
 		.server = s->server.addr,
-		.interfaces = here ? &server->interfaces : NULL,
+		.interfaces = here ? &s->setup->interfaces : NULL,
 		.shape = j->shape,
 		.domain = j->n_domains ? j->domains[j->at] : NULL,
 		.confirm_tried = j->confirm_tried,
@@ -206,9 +210,8 @@ static void tell(struct judgement *j)
 	if (d->code != 0) {
 		const char *domain = j->n_domains ? j->domains[j->strictest] : "";
 		v.kind = d->action == ACTION_TARPIT && d->code >= 500 ? DIALOG_DRIP : DIALOG_REFUSE;
-		v.reply =
-			(struct sv) { text, decision_reply(d, &s->worker->server->conf->policy,
-							   domain, &s->server.addr, s->id, text) };
+		v.reply = (struct sv) { text, decision_reply(d, &s->setup->conf->policy, domain,
+							     &s->server.addr, s->id, text) };
 		if (d->finding == FINDING_DIRECT || d->finding == FINDING_NULL)
 			s->refused++;
 	} else if (d->action == ACTION_TAG) {
@@ -308,6 +311,8 @@ static void judgement_step(struct judgement *j)
 		forget_answers(j);
 	}
 	forget_answers(j);
+	histogram_add(&j->session->worker->server->metrics.verdict_time,
+		      clock_mono_ms() - j->start_ms);
 	tell(j);
 }
 
@@ -342,6 +347,8 @@ void judge_rcpt(struct dialog *d, struct dialog_rcpt *rcpt)
 		dialog_verdict(d, rcpt, &v);
 		return;
 	}
+	/* a thousand recipients hold more than any buffer */
+	buf_account(sizeof(*j));
 	j->session = s;
 	j->rcpt = rcpt;
 	j->start_ms = clock_mono_ms();
@@ -402,6 +409,11 @@ static void fill_event(const struct judgement *j, int message_reply, uint64_t oc
 	};
 	copy_text(e->id, sizeof(e->id), s->id);
 	copy_text(e->listener, sizeof(e->listener), s->listener->conf->name);
+	const struct client_names *names =
+		d->finding == FINDING_DIRECT ? resolver_peek_client(s->worker->port, &s->peer.addr)
+					     : NULL;
+	if (names && names->status == DNS_OK && names->n > 0)
+		copy_text(e->client_name, sizeof(e->client_name), names->names[0]);
 	copy_text(e->helo, sizeof(e->helo), s->dialog.helo);
 	copy_text(e->rcpt_domain, sizeof(e->rcpt_domain),
 		  j->n_domains ? j->domains[j->strictest] : "");
@@ -530,6 +542,8 @@ static void learn(struct judgement *j, uint32_t transaction, bool accepted)
 		if (d->scanner[0] && first)
 			memory_scanner_heard(server->memory, d->scanner, clock_mono_ms());
 	}
+	if (accepted && door && j->learn && d->scanner[0])
+		limiter_heard_scanner(server->limiter, &m.client, clock_mono_ms());
 	m.inside = door && j->learn && d->scanner[0] && d->reason != REASON_GRACE;
 	if (m.inside)
 		m.scanner = d->scanner;
@@ -538,6 +552,22 @@ static void learn(struct judgement *j, uint32_t transaction, bool accepted)
 	if (door && j->n_domains == 1 && d->hosted &&
 	    (d->finding == FINDING_DIRECT || d->reason == REASON_RETRIED))
 		tell_outside(j, m);
+}
+
+static void tell_enforcing(const struct judgement *j, int code)
+{
+	const struct decision *d = &j->decision;
+
+	if (j->n_domains > 0)
+		enforcing_tell(j->session->worker->server->enforcing,
+			       &(struct enforcing_rcpt) {
+				       .domain = j->domains[j->strictest],
+				       .client = &j->session->peer.addr,
+				       .refused = d->code != 0 && (d->finding == FINDING_DIRECT ||
+								   d->finding == FINDING_NULL),
+				       .front = d->own_front_door,
+				       .code = code ? code : j->reply,
+			       });
 }
 
 void judge_rcpt_end(struct dialog *d, struct dialog_rcpt *rcpt, int code, uint64_t octets)
@@ -553,12 +583,13 @@ void judge_rcpt_end(struct dialog *d, struct dialog_rcpt *rcpt, int code, uint64
 		bool accepted = code >= 200 && code < 300;
 
 		s->accepted += accepted;
+		tell_enforcing(j, code);
 		if (j->n_domains > 0 && !d->authenticated)
 			learn(j, rcpt->transaction, accepted);
-		if (s->worker->server->events) {
-			fill_event(j, code, octets, &e);
+		fill_event(j, code, octets, &e);
+		metrics_verdict(&s->worker->server->metrics, s->listener->metrics, &e);
+		if (event_wanted(s->worker->server->events))
 			emit(s->worker, &e);
-		}
 	}
 	judgement_free(j);
 }

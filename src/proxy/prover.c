@@ -325,7 +325,7 @@ static int set_quiet(void *user, const struct pace_row *row)
 /* Without what was learned before frontdoor does less, not something else: it starts. */
 static int recall(struct prover *p)
 {
-	const char *file = p->conf.conf->state;
+	const char *file = p->state;
 	struct proof_listener listener = { prover_judged, p };
 	struct proof_summary sum;
 	struct state_error error;
@@ -369,6 +369,10 @@ int prover_new(const struct prover_conf *conf, struct prover **ret_prover)
 	p->settled_hash = PROVER_UNKNOWN;
 	pthread_mutex_init(&p->lock, NULL);
 	map_init(&p->notes);
+	if (conf->conf->state && !(p->state = strdup(conf->conf->state))) {
+		prover_free(p);
+		return -ENOMEM;
+	}
 	if ((r = proof_new(&p->proof)) < 0 || (r = proof_new(&p->news)) < 0 ||
 	    (r = proof_recent_new(&p->recent)) < 0 || (r = pace_new(&p->pace)) < 0 ||
 	    (r = memory_new(&p->learned)) < 0 || (r = recall(p)) < 0) {
@@ -383,6 +387,17 @@ int prover_new(const struct prover_conf *conf, struct prover **ret_prover)
 void prover_set_events(struct prover *p, struct event_sink *events)
 {
 	p->conf.events = events;
+}
+
+void prover_change(struct prover *p, const struct conf *conf)
+{
+	p->conf.conf = conf;
+	p->changed = p->urgent = true;
+}
+
+void prover_count_now(struct prover *p)
+{
+	take_all(p);
 }
 
 int prover_start(struct prover *p, uv_loop_t *loop, struct resolver *resolver)
@@ -442,6 +457,7 @@ void prover_free(struct prover *p)
 	memory_free(p->learned);
 	map_deinit(&p->notes, noted_free);
 	state_watch_free(p->watch);
+	free(p->state);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }

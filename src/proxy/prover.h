@@ -32,6 +32,14 @@ struct prover_conf {
 int prover_new(const struct prover_conf *conf, struct prover **ret_prover);
 /* Not while workers run. */
 void prover_set_events(struct prover *p, struct event_sink *events);
+/* In the thread of the loop: what is proven is judged by this configuration now, but for its state
+ * file. It must live until the next call, or the end. */
+void prover_change(struct prover *p, const struct conf *conf);
+/* The same thread. Saves all that is counted so far; what is counted from now on is added to the
+ * file, whoever else saves there. false: something is being saved, try again. */
+bool prover_hand_over(struct prover *p);
+/* Nobody took over. */
+void prover_stay(struct prover *p);
 /* Begins to count, in the thread of loop. */
 int prover_start(struct prover *p, uv_loop_t *loop, struct resolver *resolver);
 /* No more jobs begin; false: one is under way. */

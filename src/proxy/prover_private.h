@@ -30,6 +30,8 @@ struct prover_work {
 
 struct prover {
 	struct prover_conf conf;
+	char *state;    /* the file; conf.conf may change while it is written */
+	bool successor; /* another process counts, too */
 	uv_loop_t *loop;
 	uv_timer_t timer;
 	struct resolver_port *port;
@@ -68,6 +70,7 @@ void noted_free(void *noted);
 
 /* prover_state.c */
 void prover_state_tick(struct prover *p, int64_t now_ms);
-void prover_save_now(struct prover *p); /* in this thread */
+void prover_count_now(struct prover *p); /* what was told so far */
+void prover_save_now(struct prover *p);  /* in this thread */
 /* Memory is told anew of everything. */
 void prover_apply(struct prover *p);

@@ -147,11 +147,12 @@ static void save(struct prover *p)
 	struct state_news news = { .memory = w->learned,
 				   .proof = w->proof,
 				   .counted = true,
-				   .pace = w->pace,
+				   .succeeded = p->successor,
+				   .pace = p->successor ? NULL : w->pace,
 				   .saves = p->saves };
 	int64_t begin = clock_mono_ms();
 
-	w->r = state_save_news(p->conf.conf->state, &news, &w->error);
+	w->r = state_save_news(p->state, &news, &w->error);
 	w->saves = news.saves;
 	w->took_ms = clock_mono_ms() - begin;
 }
@@ -169,8 +170,8 @@ static void do_work(uv_work_t *uv)
 		w->r = state_watch_look(p->watch, w->proof, &w->saves, &w->error);
 		break;
 	case JOB_LOAD:
-		w->r = state_load_all(p->conf.conf->state, p->conf.memory, w->proof, NULL,
-				      &w->saves, &w->error);
+		w->r = state_load_all(p->state, p->conf.memory, w->proof, NULL, &w->saves,
+				      &w->error);
 		break;
 	case JOB_NONE:
 		break;
@@ -264,7 +265,7 @@ static void loaded(struct prover *p)
 	p->settled_hash = PROVER_UNKNOWN;
 	(void)proof_each(old, &unprove);
 	prover_apply(p);
-	log_info("state=%s has news: it was read again", p->conf.conf->state);
+	log_info("state=%s has news: it was read again", p->state);
 }
 
 static void looked(struct prover *p)
@@ -274,7 +275,7 @@ static void looked(struct prover *p)
 	if (p->work.r != 1)
 		return;
 	take_settled(p, p->work.proof);
-	if (p->work.saves != p->saves)
+	if (p->work.saves != p->saves && !p->successor)
 		p->merge = true; /* what is news here first: then the file has all of it */
 }
 
@@ -329,6 +330,21 @@ void prover_state_tick(struct prover *p, int64_t now_ms)
 		if (proof_new(&p->work.proof) == 0)
 			begin(p, JOB_LOOK);
 	}
+}
+
+bool prover_hand_over(struct prover *p)
+{
+	if (p->work.job != JOB_NONE)
+		return false;
+	prover_count_now(p);
+	prover_save_now(p);
+	p->successor = true;
+	return true;
+}
+
+void prover_stay(struct prover *p)
+{
+	p->successor = false;
 }
 
 void prover_save_now(struct prover *p)

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,8 +17,10 @@
 #define CLIENT_NAMES_MAX 10 /* more a client hasn't got (LOOKUP_MAX_PTR) */
 
 struct resolving {
-	const struct conf *conf;
 	const struct memory *memory;
+	struct setup *setup; /* the resolver's thread's, when there is one */
+	pthread_mutex_t lock;
+	struct setup *next; /* to be that; NULL: no other one */
 	struct event_sink *events;
 	struct snapshot *snapshot; /* NULL: none */
 	struct resolver *resolver;
@@ -26,17 +29,34 @@ struct resolving {
 
 /* ---- what the resolver asks, in its thread ---- */
 
+/*
+ * What is asked, is asked of the configuration of now. What was given out of the former one is not
+ * used any more when the resolver asks again.
+ */
+static const struct policy *policy_now(struct resolving *r)
+{
+	struct setup *next, *old = NULL;
+
+	pthread_mutex_lock(&r->lock);
+	next = r->next;
+	r->next = NULL;
+	pthread_mutex_unlock(&r->lock);
+	if (next) {
+		old = r->setup;
+		r->setup = next;
+	}
+	setup_unref(old);
+	return &r->setup->conf->policy;
+}
+
 static bool wants_ptr(void *user, const struct dns_host *host)
 {
-	const struct resolving *r = user;
-
-	return policy_wants_ptr(&r->conf->policy, host);
+	return policy_wants_ptr(policy_now(user), host);
 }
 
 static const struct prefix_set *fallback(void *user, const char *key)
 {
-	const struct resolving *r = user;
-	const struct catalogue *catalogue = r->conf->policy.catalogue;
+	const struct catalogue *catalogue = policy_now(user)->catalogue;
 
 	return catalogue ? catalogue_fallback(catalogue, key) : NULL;
 }
@@ -64,11 +84,12 @@ static void keep_source(struct resolving *r, const char *key)
  * the first mail comes. (Who is kept was asked for after the resolver was there.) */
 static void keep_egress(struct resolving *r, const struct domain_facts *facts)
 {
+	const struct policy *policy = policy_now(r);
 	char key[SOURCE_KEY_MAX];
 	struct door_owner owner;
 
 	for (unsigned i = 0; i < facts->n_hosts; i++) {
-		door_owner_of_host(&r->conf->policy, &facts->hosts[i], &owner);
+		door_owner_of_host(policy, &facts->hosts[i], &owner);
 		for (size_t k = 0; owner.row && door_owner_source(&owner, k, key); k++)
 			keep_source(r, key);
 	}
@@ -142,7 +163,7 @@ static int restore_domain(void *user, const struct domain_facts *facts)
 	struct domain_facts f = *facts;
 
 	f.kept = memory_is_hosted(r->memory, f.domain) ||
-		 map_get(&r->conf->policy.domains, sv_from(f.domain));
+		 map_get(&r->setup->conf->policy.domains, sv_from(f.domain));
 	return resolver_restore_domain(r->resolver, &f);
 }
 
@@ -205,17 +226,32 @@ static void open_snapshot(struct resolving *r)
 {
 	char file[PATH_MAX];
 
-	if (!r->conf->state)
+	const struct conf *conf = r->setup->conf;
+
+	if (!conf->state)
 		return;
-	snprintf(file, sizeof(file), "%s.doors", r->conf->state);
-	(void)snapshot_new(file, r->conf->policy.stale_max_ms, &r->snapshot);
+	snprintf(file, sizeof(file), "%s.doors", conf->state);
+	(void)snapshot_new(file, conf->policy.stale_max_ms, &r->snapshot);
 }
 
-int resolving_new(const struct conf *conf, const struct memory *memory, struct event_sink *events,
+int resolving_change(struct resolving *r, struct setup *setup)
+{
+	struct setup *former;
+
+	pthread_mutex_lock(&r->lock);
+	former = r->next;
+	r->next = setup_ref(setup);
+	pthread_mutex_unlock(&r->lock);
+	setup_unref(former);
+	return keep_configured(&setup->conf->policy, r->resolver);
+}
+
+int resolving_new(struct setup *setup, const struct memory *memory, struct event_sink *events,
 		  struct resolving **ret_resolving)
 {
 	struct resolving *r = calloc(1, sizeof(*r));
 	struct resolver *resolver = NULL;
+	const struct conf *conf = setup->conf;
 	struct resolver_conf rc = {
 		.servers = conf->resolvers,
 		.n_servers = conf->n_resolvers,
@@ -231,7 +267,8 @@ int resolving_new(const struct conf *conf, const struct memory *memory, struct e
 
 	if (!r)
 		return -ENOMEM;
-	*r = (struct resolving) { .conf = conf, .memory = memory, .events = events };
+	*r = (struct resolving) { .setup = setup_ref(setup), .memory = memory, .events = events };
+	pthread_mutex_init(&r->lock, NULL);
 	map_init(&r->kept);
 	open_snapshot(r);
 	if (r->snapshot) {
@@ -262,6 +299,9 @@ void resolving_free(struct resolving *r)
 		resolver_free(r->resolver);
 	snapshot_free(r->snapshot);
 	map_deinit(&r->kept, NULL);
+	setup_unref(r->setup);
+	setup_unref(r->next);
+	pthread_mutex_destroy(&r->lock);
 	free(r);
 }
 

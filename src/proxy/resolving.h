@@ -5,16 +5,19 @@
  */
 #pragma once
 
-#include "conf/conf.h"
 #include "dns/resolver.h"
 #include "event/event.h"
+#include "proxy/setup.h"
 
 struct resolving;
 
-/* conf, memory (whose hosted domains are kept from the start on) and events (may be NULL) must
- * outlive it. 0, -errno. */
-int resolving_new(const struct conf *conf, const struct memory *memory, struct event_sink *events,
+/* memory (whose hosted domains are kept from the start on) and events (may be NULL) must outlive
+ * it. Takes a reference of setup. 0, -errno. */
+int resolving_new(struct setup *setup, const struct memory *memory, struct event_sink *events,
 		  struct resolving **ret_resolving);
+/* By this configuration from now on, but for the servers, timeout, stale_max and state. Sources
+ * that are new in it are kept ready. 0; -ENOMEM: not all of them. */
+int resolving_change(struct resolving *r, struct setup *setup);
 /* After all ports. NULL is fine. */
 void resolving_free(struct resolving *r);
 struct resolver *resolving_resolver(struct resolving *r);

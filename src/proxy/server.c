@@ -1,23 +1,19 @@
 /*
- * The main thread: starts the resolver and the workers, then waits for signals, asks backends what
- * has to be known of them, and tells the operator what he should know.
- *
- * What a backend offers is asked again until it answers. Meanwhile a listener that might make an
- * open relay of it answers 421, and one whose backend may offer STARTTLS only observes: neither is
- * a reason not to start, since mail servers and frontdoor start at the same time.
+ * The main thread: starts the resolver and the workers, then waits for signals, and tells the
+ * operator what he should know. What it does besides is in the files that server_private.h names.
  */
-#include "proxy/server.h"
+#include "proxy/server_private.h"
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/backends.h"
+#include "proxy/confine.h"
+#include "proxy/enforcing.h"
 #include "proxy/hosted.h"
-#include "proxy/interfaces.h"
 #include "proxy/primary.h"
-#include "proxy/probe.h"
 #include "proxy/prover.h"
 #include "proxy/resolving.h"
 #include "proxy/tls.h"
-#include "proxy/worker.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,105 +21,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define EXIT_FAILED      1
-#define EXIT_CONF        78
-#define WORKERS_MAX      64
-#define TARPIT_MAX       5000
-#define DRAIN_MS         30000
-#define PROBE_TIMEOUT_MS 3000
-#define PRIMARY_PORT     25
-#define WATCH_MS         5000
-#define POLL_MS          1000
-
-struct main_thread {
-	struct server server;
-	struct worker *workers[WORKERS_MAX];
-	int n_workers;
-	uv_loop_t loop;
-	uv_signal_t on_term, on_int, on_hup;
-	uv_timer_t watch;
-	uv_work_t probing;
-	bool probing_now;
-	uv_work_t refreshing; /* of certificates */
-	bool refreshing_now;
-	uv_timer_t poll;
-	uv_work_t polling; /* of the hosted files */
-	bool polling_now;
-	_Atomic bool ending; /* read by the prober's thread */
-	bool doubted;        /* the identity safeguard was told */
-	uint64_t aa_told;
-	int signals;
-	int exit_code;
-};
-
-/* ---- what the backends are ---- */
-
-static bool may_relay(const struct listener_conf *conf)
-{
-	return conf->source == SOURCE_SELF;
-}
-
-static bool is_unknown(const struct listener *l)
-{
-	return atomic_load(&l->closed) || atomic_load(&l->starttls) == STARTTLS_UNKNOWN;
-}
-
-/* 0; EXIT_CONF: it is an open relay for us. */
-static int probe_listener(const struct server *server, struct listener *l)
-{
-	const struct listener_conf *conf = l->conf;
-	struct probe_result result;
-	char where[ADDR_STRLEN + 8];
-
-	if (conf->backend_original)
-		return 0; /* many of them: learned from the first session */
-	struct probe_conf pc = { .listener = conf,
-				 .tls = l->tls,
-				 .relay = may_relay(conf),
-				 .hostname = server->hostname,
-				 .timeout_ms = PROBE_TIMEOUT_MS };
-	int r = probe_backend(&pc, &result);
-	endpoint_format(&conf->backend, where);
-	if (r < 0) {
-		const char *error =
-			r == -EPROTONOSUPPORT ? "it does not offer us XCLIENT" : strerror(-r);
-		if (!l->probe_failed)
-			log_warning("listener=%s backend=%s error=\"%s\" can't be asked what it "
-				    "offers; trying again",
-				    conf->name, where, error);
-		l->probe_failed = true;
-		return 0;
-	}
-	if (l->probe_failed)
-		log_info("listener=%s backend=%s answers", conf->name, where);
-	atomic_store(&l->starttls, result.starttls ? STARTTLS_OFFERED : STARTTLS_ABSENT);
-	if (result.starttls && !server->conf->tls_hide && !server->tls)
-		log_warning("listener=%s backend=%s offers STARTTLS: this listener only observes; "
-			    "tls.hide: true takes STARTTLS away",
-			    conf->name, where);
-	if (!may_relay(conf))
-		return 0;
-	if (result.relay == PROBE_RELAYS) {
-		log_error("%s:%d: listener %s: with source: self the backend %s would relay for "
-			  "everybody, since it trusts our address%s; accepted: a backend that "
-			  "refuses recipients elsewhere, or source: client",
-			  server->conf->file, conf->line, conf->name, where,
-			  conf->send == SEND_NONE ? "" : " or everybody's");
-		return EXIT_CONF;
-	}
-	if (result.relay == PROBE_REFUSED)
-		atomic_store(&l->closed, false);
-	return 0;
-}
-
-static void probe_work(uv_work_t *work)
-{
-	struct main_thread *m = work->data;
-
-	for (size_t i = 0; i < m->server.conf->n_listeners && m->exit_code == 0; i++)
-		if (!atomic_load(&m->ending) && is_unknown(&m->server.listeners[i]))
-			m->exit_code = probe_listener(&m->server, &m->server.listeners[i]);
-}
+#define TARPIT_MAX 5000
+#define WATCH_MS   5000
+#define POLL_MS    1000
+#define BEAT_MS    1000
+/* Of sessions that another process's start leaves here: undisturbed, then until their transaction
+ * is done. */
+#define HANDOVER_GENTLE_MS (5 * 60 * 1000)
+#define HANDOVER_LIMIT_MS  (10 * 60 * 1000)
 
 /* ---- ending ---- */
 
@@ -135,15 +40,37 @@ static void on_ending(uv_timer_t *timer)
 		if (!worker_is_done(m->workers[i]))
 			return;
 	/* their threads use what is freed next */
-	if (!m->probing_now && !m->refreshing_now && !m->polling_now &&
+	if (!m->probing_now && !m->refreshing_now && !m->polling_now && server_restart_end(m) &&
 	    prover_end(m->server.prover))
 		uv_stop(&m->loop);
 }
 
-static void end(struct main_thread *m, int64_t limit_ms)
+static void parts_ending(const struct main_thread *m, bool handover);
+
+static void stop_taking(struct main_thread *m)
 {
-	m->signals++;
 	atomic_store(&m->ending, true);
+	server_reload_drop(m);
+	backends_stop(m->server.backends);
+	sockets_unref(m->sockets);
+	m->sockets = NULL;
+}
+
+void server_hand_over(struct main_thread *m)
+{
+	parts_ending(m, true);
+	stop_taking(m);
+	for (int i = 0; i < m->n_workers; i++)
+		worker_hand_over(m->workers[i], HANDOVER_GENTLE_MS, HANDOVER_LIMIT_MS);
+	uv_timer_start(&m->watch, on_ending, 20, 20);
+}
+
+void server_end(struct main_thread *m, int64_t limit_ms)
+{
+	if (m->signals == 0 && m->sockets)
+		parts_ending(m, false);
+	m->signals++;
+	stop_taking(m);
 	/* a second signal is the operator's impatience */
 	for (int i = 0; i < m->n_workers; i++)
 		if (!worker_is_done(m->workers[i]))
@@ -154,24 +81,31 @@ static void end(struct main_thread *m, int64_t limit_ms)
 static void on_end_signal(uv_signal_t *handle, int number)
 {
 	log_info("signal=%d letting transactions in progress end", number);
-	end(handle->data, DRAIN_MS);
+	server_end(handle->data, DRAIN_MS);
 }
 
 static void on_hup(uv_signal_t *handle, int number)
 {
-	log_warning("signal=%d this version does not reload; nothing was changed", number);
+	struct main_thread *m = handle->data;
+	struct buf text;
+
+	buf_init(&text, 65536);
+	(void)server_reload(&m->server, &text); /* which logs the same */
+	buf_deinit(&text);
+}
+
+static void on_usr2(uv_signal_t *handle, int number)
+{
+	struct main_thread *m = handle->data;
+	struct buf text;
+
+	buf_init(&text, 4096);
+	if (server_restart(&m->server, &text) < 0)
+		log_error("%.*s", SV_ARG(buf_view(&text)));
+	buf_deinit(&text);
 }
 
 /* ---- watching ---- */
-
-static void probe_done(uv_work_t *work, int status)
-{
-	struct main_thread *m = work->data;
-
-	m->probing_now = false;
-	if (m->exit_code != 0 && m->signals == 0)
-		end(m, 0);
-}
 
 static void watch_identity(struct main_thread *m)
 {
@@ -209,7 +143,7 @@ static void refresh_work(uv_work_t *work)
 {
 	struct main_thread *m = work->data;
 
-	(void)tls_server_refresh(m->server.tls); /* it logs what there is to say */
+	(void)tls_server_refresh(m->refreshed->tls); /* it logs what there is to say */
 }
 
 static void refresh_done(uv_work_t *work, int status)
@@ -217,21 +151,27 @@ static void refresh_done(uv_work_t *work, int status)
 	struct main_thread *m = work->data;
 
 	m->refreshing_now = false;
+	setup_unref(m->refreshed);
 }
 
 static void watch_certificates(struct main_thread *m)
 {
-	if (!m->server.tls || m->refreshing_now)
+	if (!m->server.setup->tls || m->refreshing_now)
 		return;
+	m->refreshed = setup_ref(m->server.setup);
 	m->refreshing_now =
 		uv_queue_work(&m->loop, &m->refreshing, refresh_work, refresh_done) == 0;
+	if (!m->refreshing_now)
+		setup_unref(m->refreshed);
 }
 
 static void poll_work(uv_work_t *work)
 {
 	struct main_thread *m = work->data;
 
+	pthread_mutex_lock(&m->hosted_lock);
 	hosted_poll(m->server.hosted, m->server.resolver);
+	pthread_mutex_unlock(&m->hosted_lock);
 }
 
 static void poll_done(uv_work_t *work, int status)
@@ -249,6 +189,70 @@ static void on_poll(uv_timer_t *timer)
 		m->polling_now = uv_queue_work(&m->loop, &m->polling, poll_work, poll_done) == 0;
 }
 
+/* ---- parts ---- */
+
+static int parts_prepare(const struct main_thread *m, const struct conf *conf)
+{
+	for (size_t i = 0; i < m->options->n_parts; i++) {
+		const struct server_part *p = &m->options->parts[i];
+		int r = p->prepare ? p->prepare(p->user, conf) : 0;
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+static int parts_start(struct main_thread *m)
+{
+	for (size_t i = 0; i < m->options->n_parts; i++) {
+		const struct server_part *p = &m->options->parts[i];
+		int r = p->start ? p->start(p->user, &m->server, &m->loop) : 0;
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+static bool workers_answer(const struct main_thread *m)
+{
+	for (int i = 0; i < m->n_workers; i++)
+		if (!worker_answers(m->workers[i]))
+			return false;
+	return true;
+}
+
+static void on_beat(uv_timer_t *timer)
+{
+	struct main_thread *m = timer->data;
+	bool answering = workers_answer(m);
+
+	for (size_t i = 0; i < m->options->n_parts; i++)
+		if (m->options->parts[i].beat)
+			m->options->parts[i].beat(m->options->parts[i].user, answering);
+}
+
+static void parts_ending(const struct main_thread *m, bool handover)
+{
+	for (size_t i = 0; i < m->options->n_parts; i++)
+		if (m->options->parts[i].ending)
+			m->options->parts[i].ending(m->options->parts[i].user, handover);
+}
+
+void server_parts_reloaded(const struct main_thread *m)
+{
+	for (size_t i = 0; i < m->options->n_parts; i++)
+		if (m->options->parts[i].reloaded)
+			m->options->parts[i].reloaded(m->options->parts[i].user,
+						      m->server.setup->conf);
+}
+
+static void parts_stop(const struct main_thread *m)
+{
+	for (size_t i = m->options->n_parts; i-- > 0;)
+		if (m->options->parts[i].stop)
+			m->options->parts[i].stop(m->options->parts[i].user);
+}
+
 static void on_watch(uv_timer_t *timer)
 {
 	struct main_thread *m = timer->data;
@@ -257,47 +261,12 @@ static void on_watch(uv_timer_t *timer)
 
 	watch_identity(m);
 	watch_resolver(m);
-	for (size_t i = 0; i < m->server.conf->n_listeners; i++)
-		if (!m->probing_now && !m->server.listeners[i].conf->backend_original &&
-		    is_unknown(&m->server.listeners[i])) {
-			m->probing_now = true;
-			uv_queue_work(&m->loop, &m->probing, probe_work, probe_done);
-		}
+	server_reload_tick(m);
+	if (server_wants_probe(m->server.setup))
+		server_probe_begin(m, m->server.setup);
 }
 
 /* ---- starting ---- */
-
-static int start_listeners(struct server *server)
-{
-	server->listeners = calloc(server->conf->n_listeners, sizeof(*server->listeners));
-	if (!server->listeners)
-		return -ENOMEM;
-	for (size_t i = 0; i < server->conf->n_listeners; i++) {
-		struct listener *l = &server->listeners[i];
-		l->conf = &server->conf->listeners[i];
-		l->closed = may_relay(l->conf);
-		int r = front_new(&l->front);
-		if (r < 0)
-			return r;
-		bool tls = l->conf->upstream_tls == UPSTREAM_ALWAYS ||
-			   (l->conf->upstream_tls == UPSTREAM_MIRROR && server->tls);
-		r = tls ? tls_client_new(l->conf->upstream_ca, &l->tls) : 0;
-		if (r < 0)
-			return r == -EINVAL ? EXIT_CONF : r;
-	}
-	return 0;
-}
-
-/* 0; EXIT_CONF: what was named can't be used, and that was told; -errno. */
-static int start_tls(struct server *server)
-{
-	if (!conf_has_tls(server->conf))
-		return 0;
-	int r = tls_server_new(&server->conf->tls, &server->tls);
-	if (r == -ENOENT)
-		log_error("%s: tls: no certificate can be used", server->conf->file);
-	return r > 0 || r == -ENOENT ? EXIT_CONF : r;
-}
 
 static int keep_domain(void *resolver, const char *domain)
 {
@@ -307,8 +276,8 @@ static int keep_domain(void *resolver, const char *domain)
 /* As start_shared(). */
 static int start_events(struct server *server)
 {
-	const char *file = server->conf->events_json;
-	int r = file ? event_sink_new(file, &server->events) : 0;
+	const char *file = server->setup->conf->events_json;
+	int r = event_sink_new(file, &server->events);
 
 	if (r == 0)
 		return 0;
@@ -316,14 +285,43 @@ static int start_events(struct server *server)
 	return EXIT_FAILED;
 }
 
-/* 0; > 0: the exit status, the operator was told why; -errno. */
-static int start_shared(struct server *server)
+int server_keep_domains(struct server *server, const struct conf *former)
 {
-	const struct conf *conf = server->conf;
+	const struct map *rows = &server->setup->conf->policy.domains;
+	int r = 0;
+
+	for (struct map_entry *e = NULL; r == 0 && (e = map_next(rows, e));) {
+		struct sv name = { e->key, e->key_len };
+		char domain[256];
+		if (former && map_get(&former->policy.domains, name))
+			continue;
+		snprintf(domain, sizeof(domain), SV_FMT, SV_ARG(name));
+		r = resolver_keep(server->resolver, domain);
+	}
+	return r;
+}
+
+/* 0; > 0: the exit status, the operator was told why; -errno. */
+static int start_setup(struct server *server, struct conf *conf)
+{
 	int r;
 
+	metrics_init(&server->metrics);
 	if (gethostname(server->hostname, sizeof(server->hostname) - 1) < 0)
 		strcpy(server->hostname, "localhost");
+	r = setup_new(conf, NULL, &server->setup);
+	if (r == 0)
+		setup_count(server->setup, &server->metrics);
+	return r > 0 ? EXIT_CONF : r;
+}
+
+/* As start_setup(). */
+static int start_shared(struct server *server)
+{
+	const struct conf *conf = server->setup->conf;
+	struct primaries *primaries = NULL;
+	int r;
+
 	if ((r = memory_new(&server->memory)) < 0)
 		return r;
 	if ((r = hosted_new(conf, server->memory, &server->hosted)) < 0)
@@ -331,21 +329,20 @@ static int start_shared(struct server *server)
 	if ((r = prover_new(&(struct prover_conf) { .conf = conf, .memory = server->memory },
 			    &server->prover)) < 0)
 		return r;
-	if ((r = start_events(server)) != 0 || (r = interfaces_global(&server->interfaces)) < 0 ||
-	    (r = resolving_new(conf, server->memory, server->events, &server->resolving)) < 0 ||
-	    (r = start_tls(server)) != 0 || (r = start_listeners(server)) != 0)
+	if ((r = start_events(server)) != 0 ||
+	    (r = resolving_new(server->setup, server->memory, server->events, &server->resolving)) <
+		    0 ||
+	    (r = backends_new(server->events, &server->backends)) < 0)
 		return r;
 	server->resolver = resolving_resolver(server->resolving);
-	if (conf->policy.strict_backup && (r = primaries_new(PRIMARY_PORT, &server->primaries)) < 0)
+	if (conf->policy.strict_backup && (r = primaries_new(PRIMARY_PORT, &primaries)) < 0)
 		return r;
+	server->primaries = primaries;
 	prover_set_events(server->prover, server->events);
+	if ((r = enforcing_new(conf, server->events, &server->enforcing)) < 0)
+		return r;
 	r = memory_hosted_each(server->memory, keep_domain, server->resolver);
-	for (struct map_entry *e = NULL; r == 0 && (e = map_next(&conf->policy.domains, e));) {
-		char domain[256];
-		snprintf(domain, sizeof(domain), "%.*s", (int)e->key_len, e->key);
-		r = resolver_keep(server->resolver, domain);
-	}
-	return r;
+	return r == 0 ? server_keep_domains(server, NULL) : r;
 }
 
 /* For each worker. At most a quarter of all descriptors drip: refused clients, however many, must
@@ -359,19 +356,69 @@ static size_t tarpit_share(int workers)
 	return min_size(TARPIT_MAX, (size_t)limit.rlim_cur / 4 / (size_t)workers);
 }
 
+/* Two descriptors each, besides those of our own. */
+static size_t sessions_share(int workers)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 1;
+	size_t all = (size_t)limit.rlim_cur, own = min_size(64 + 8 * (size_t)workers, all / 4);
+	return all - own < 2 ? 1 : (all - own) / 2;
+}
+
+static int start_limiter(struct server *server, int workers)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+	uint64_t memory = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 1u << 30;
+	size_t sessions = sessions_share(workers);
+	int wanted = server->setup->conf->limits.connections;
+
+	if (wanted > 0 && (size_t)wanted > sessions)
+		log_warning("limits.connections: %d, but our descriptors (RLIMIT_NOFILE) carry %zu "
+			    "sessions: no more are taken",
+			    wanted, sessions);
+	return limiter_new(sessions, memory, &server->limiter);
+}
+
+static int count_workers(const struct conf *conf)
+{
+	long n = conf->workers ? conf->workers : sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (int)n;
+}
+
 /* As start_shared(). */
+static int start_sockets(struct main_thread *m)
+{
+	const struct conf *conf = m->server.setup->conf;
+	struct sockets *inherited = server_inherited();
+	struct buf why;
+
+	buf_init(&why, 4096);
+	int r = sockets_open(conf, count_workers(conf), inherited, &why, &m->sockets);
+	if (r > 0)
+		log_error("%.*s", (int)buf_len(&why) - 1, buf_view(&why).p);
+	buf_deinit(&why);
+	sockets_unref(inherited);
+	return r > 0 ? EXIT_FAILED : r;
+}
+
 static int start_workers(struct main_thread *m)
 {
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
-	int n = m->server.conf->workers ? m->server.conf->workers : (int)processors;
+	int n = count_workers(m->server.setup->conf);
 
-	if (n < 1)
-		n = 1;
-	if (n > WORKERS_MAX)
-		n = WORKERS_MAX;
 	m->server.tarpit_max = tarpit_share(n);
+	int e = start_limiter(&m->server, n);
+	if (e < 0)
+		return e;
 	for (int i = 0; i < n; i++) {
-		int r = worker_new(&m->server, i, &m->workers[i]);
+		struct worker_conf wc = { .server = &m->server,
+					  .setup = m->server.setup,
+					  .sockets = m->sockets,
+					  .number = i,
+					  .workers = n };
+		int r = worker_new(&wc, &m->workers[i]);
 		if (r != 0)
 			return r;
 		m->n_workers++;
@@ -385,19 +432,24 @@ static int start_main(struct main_thread *m)
 
 	if (r < 0)
 		return r;
-	m->on_term.data = m->on_int.data = m->on_hup.data = m->watch.data = m;
+	m->on_term.data = m->on_int.data = m->on_hup.data = m->on_usr2.data = m->watch.data = m;
 	m->probing.data = m->refreshing.data = m->polling.data = m->poll.data = m;
 	uv_signal_init(&m->loop, &m->on_term);
 	uv_signal_init(&m->loop, &m->on_int);
 	uv_signal_init(&m->loop, &m->on_hup);
+	uv_signal_init(&m->loop, &m->on_usr2);
 	uv_timer_init(&m->loop, &m->watch);
 	if ((r = uv_signal_start(&m->on_term, on_end_signal, SIGTERM)) < 0 ||
 	    (r = uv_signal_start(&m->on_int, on_end_signal, SIGINT)) < 0 ||
-	    (r = uv_signal_start(&m->on_hup, on_hup, SIGHUP)) < 0)
+	    (r = uv_signal_start(&m->on_hup, on_hup, SIGHUP)) < 0 ||
+	    (r = uv_signal_start(&m->on_usr2, on_usr2, SIGUSR2)) < 0)
 		return r;
 	uv_timer_init(&m->loop, &m->poll);
-	if (m->server.conf->n_hosted &&
-	    (r = uv_timer_start(&m->poll, on_poll, POLL_MS, POLL_MS)) < 0)
+	if ((r = uv_timer_start(&m->poll, on_poll, POLL_MS, POLL_MS)) < 0)
+		return r;
+	m->beat.data = m;
+	uv_timer_init(&m->loop, &m->beat);
+	if ((r = uv_timer_start(&m->beat, on_beat, BEAT_MS, BEAT_MS)) < 0)
 		return r;
 	return uv_timer_start(&m->watch, on_watch, WATCH_MS, WATCH_MS);
 }
@@ -429,45 +481,79 @@ static void stop_shared(struct server *server)
 	hosted_free(server->hosted);
 	primaries_free(server->primaries);
 	resolving_free(server->resolving);
-	if (server->events)
-		event_sink_free(server->events);
+	enforcing_free(server->enforcing);
+	event_sink_free(server->events);
 	prover_free(server->prover);
+	limiter_free(server->limiter);
 	if (server->memory)
 		memory_free(server->memory);
-	for (size_t i = 0; server->listeners && i < server->conf->n_listeners; i++) {
-		front_free(server->listeners[i].front);
-		tls_client_free(server->listeners[i].tls);
-	}
-	free(server->listeners);
-	tls_server_free(server->tls);
-	prefix_set_deinit(&server->interfaces);
+	backends_free(server->backends);
+	setup_unref(server->setup);
+	metrics_deinit(&server->metrics);
 }
 
-int server_run(const struct conf *conf)
+const struct conf *server_conf(const struct server *s)
+{
+	return s->setup->conf;
+}
+
+struct metrics *server_metrics(struct server *s)
+{
+	return &s->metrics;
+}
+
+void server_stop(struct server *s, int exit_code)
+{
+	struct main_thread *m = CONTAINER_OF(s, struct main_thread, server);
+
+	m->exit_code = exit_code;
+	server_end(m, DRAIN_MS);
+}
+
+int server_run(struct conf *conf, const struct server_options *options)
 {
 	static struct main_thread m;
+	struct privileges p = { 0 };
 
-	m.server.conf = conf;
+	m.options = options;
+	pthread_mutex_init(&m.hosted_lock, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file at its limit is trouble with the disk, no more */
 	raise_descriptors();
-	int r = start_shared(&m.server);
-	if (r == 0) {
-		m.probing.data = &m;
-		probe_work(&m.probing);
-		if (m.exit_code != 0)
-			return m.exit_code;
+	server_know_program(&m);
+	int r = parts_prepare(&m, conf);
+	if (r == 0)
+		r = confine(conf, &p);
+	if (r == 0)
+		r = start_setup(&m.server, conf);
+	if (r == 0) /* as that user: SO_REUSEPORT is among sockets of one user */
+		r = start_sockets(&m);
+	if (r == 0)
+		r = start_shared(&m.server);
+	if (r == 0)
+		r = server_probe(&m, m.server.setup);
+	if (r == 0)
 		r = start_main(&m);
-	}
 	if (r == 0)
 		r = prover_start(m.server.prover, &m.loop, m.server.resolver);
 	if (r == 0)
+		r = backends_start(m.server.backends, &m.loop);
+	if (r == 0)
+		r = enforcing_start(m.server.enforcing);
+	if (r == 0)
 		r = start_workers(&m);
+	if (r == 0)
+		r = parts_start(&m);
 	if (r < 0)
 		log_error("error=\"%s\" can't start", strerror(-r));
+	if (r != 0 && !m.server.setup)
+		conf_free(conf);
 	if (r != 0)
 		return r < 0 ? EXIT_FAILED : r;
+	confine_tell(&p);
 	tell_listeners(conf);
 	event_emit_note(m.server.events, "start", "frontdoor " FRONTDOOR_VERSION);
+	server_say_ready();
 
 	uv_run(&m.loop, UV_RUN_DEFAULT);
 	while (m.n_workers > 0) {
@@ -475,6 +561,7 @@ int server_run(const struct conf *conf)
 		m.n_workers--;
 	}
 	prover_stop(m.server.prover);
+	parts_stop(&m);
 	stop_shared(&m.server);
 	log_info("ended");
 	return m.exit_code;

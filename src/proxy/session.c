@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/backends.h"
 #include "proxy/judge.h"
 #include "proxy/upstream.h"
 
@@ -26,21 +27,13 @@
 #define COMMANDS_MAX                                                                               \
 	(16 * 1024) /* read at once: each octet of commands may make nine of replies               \
 		     */
-#define OUT_PAUSE     (128 * 1024)
 #define REPLIES_PAUSE (16 * 1024)
 #define LINGER_MS     5000
 #define LINGER_END_MS 1000 /* when the program is to end */
 #define CLOSING_MS    30000
 #define READS_AT_ONCE 4
-
-static const int64_t time_limit_ms[DIALOG_WAIT_COUNT] = {
-	[DIALOG_WAIT_COMMAND] = 5 * 60 * 1000,        /* RFC 5321 4.5.3.2.7 */
-	[DIALOG_WAIT_DATA] = 3 * 60 * 1000,           /* 4.5.3.2.5 */
-	[DIALOG_WAIT_VERDICT] = 5 * 60 * 1000,        /* the resolver answers long before */
-	[DIALOG_WAIT_BACKEND] = 5 * 60 * 1000,        /* 4.5.3.2.1 to .3 */
-	[DIALOG_WAIT_BACKEND_FINAL] = 10 * 60 * 1000, /* 4.5.3.2.6 */
-	[DIALOG_WAIT_HANDSHAKE] = SESSION_HANDSHAKE_MS,
-};
+#define CONNECT_MS    30000 /* to the backend */
+#define SUSPECT_MS    3000  /* it may be down */
 
 #define RELAY_LIMIT_MS (60 * 60 * 1000) /* both sides have limits of their own */
 
@@ -52,6 +45,7 @@ static void handle_closed(struct session *s)
 		return;
 	if (s->dead) {
 		worker_session_ended(s->worker, s);
+		setup_unref(s->setup);
 		free(s);
 	}
 }
@@ -78,6 +72,7 @@ static void end_dialog(struct session *s)
 	if (!s->dialog_open)
 		return;
 	s->dialog_open = false;
+	session_note_limit(s);
 	if (s->naming)
 		resolver_cancel(&s->name_query);
 	s->naming = false;
@@ -92,6 +87,7 @@ void session_end(struct session *s)
 	if (s->dead)
 		return;
 	s->dead = true;
+	limiter_release(s->worker->server->limiter, &s->ticket);
 	end_dialog(s);
 	close_backend(s);
 	buf_deinit(&s->client_in);
@@ -173,8 +169,18 @@ static void enter_tarpit(struct session *s)
 		session_finish(s);
 		return;
 	}
+	limiter_drip(s->worker->server->limiter);
 	(void)conn_detach(&s->client, client_closed);
 	session_end(s);
+}
+
+void session_refuse(struct session *s, struct sv text)
+{
+	s->phase = SESSION_TALKS;
+	if (s->listener->conf->tls != TLS_IMPLICIT)
+		(void)conn_send(&s->client, text);
+	s->dialog.linger = true;
+	session_finish(s);
 }
 
 /* ---- the backend ---- */
@@ -193,6 +199,12 @@ static void relay_failed(struct session *s)
 	s->relay = false;
 	s->dialog.linger = true;
 	session_finish(s);
+}
+
+static void connect_failed(struct session *s, int error)
+{
+	backends_failed(s->worker->server->backends, session_backend(s), error);
+	session_connect_failed(s, strerror(error));
 }
 
 void session_connect_failed(struct session *s, const char *error)
@@ -309,6 +321,8 @@ static bool read_side(struct session *s, enum dialog_side from)
 			dialog_eof(&s->dialog, from);
 		return false;
 	}
+	if (from == DIALOG_CLIENT)
+		s->slow_octets += (uint32_t)n;
 	if (from == DIALOG_CLIENT && is_lure(s, (struct sv) { in.p + old, in.n - old })) {
 		session_end(s);
 		return false;
@@ -368,24 +382,20 @@ static void settle_relay(struct session *s)
 	if (backend_done)
 		conn_shutdown_write(&s->client);
 	s->client.reading =
-		!s->client_eof && !s->backend_deaf && buf_len(&s->backend.out) < OUT_PAUSE;
-	s->backend.reading = !s->backend_eof && buf_len(&s->client.out) < OUT_PAUSE;
+		!s->client_eof && !s->backend_deaf && buf_len(&s->backend.out) < SESSION_OUT_PAUSE;
+	s->backend.reading = !s->backend_eof && buf_len(&s->client.out) < SESSION_OUT_PAUSE;
+	session_spare_memory(s);
 	s->deadline_ms = clock_mono_ms() + (s->backend_eof ? CLOSING_MS : RELAY_LIMIT_MS);
 	conn_arm(&s->client);
 	conn_arm(&s->backend);
 }
 
-static bool is_talking(const struct session *s)
-{
-	return s->dialog_open && s->dialog.state == DIALOG_TALKING;
-}
-
 static void hear_out_backend(struct session *s)
 {
 	backend_is_deaf(s);
-	for (int i = 0; i < READS_AT_ONCE && is_talking(s) && !s->backend_eof; i++)
+	for (int i = 0; i < READS_AT_ONCE && session_is_talking(s) && !s->backend_eof; i++)
 		(void)read_side(s, DIALOG_BACKEND);
-	if (is_talking(s) && !s->dialog.backend_done)
+	if (session_is_talking(s) && !s->dialog.backend_done)
 		dialog_backend_failed(&s->dialog, "broke the connection");
 }
 
@@ -440,10 +450,11 @@ void session_settle(struct session *s)
 			}
 			s->client.reading = !s->client_eof && buf_len(&s->client_in) < IN_PAUSE &&
 					    buf_len(&s->client.out) < REPLIES_PAUSE &&
-					    buf_len(&s->backend.out) < OUT_PAUSE;
-			s->backend.reading = !s->backend_eof && buf_len(&s->client.out) < OUT_PAUSE;
-			s->deadline_ms =
-				clock_mono_ms() + time_limit_ms[dialog_waits_for(&s->dialog)];
+					    buf_len(&s->backend.out) < SESSION_OUT_PAUSE;
+			s->backend.reading =
+				!s->backend_eof && buf_len(&s->client.out) < SESSION_OUT_PAUSE;
+			session_spare_memory(s);
+			session_set_deadline(s);
 			conn_arm(&s->client);
 			conn_arm(&s->backend);
 			break;
@@ -474,10 +485,10 @@ void session_client_ready(struct conn *c, int ready)
 		return;
 	}
 	if (ready & CONN_READABLE && c->reading)
-		for (int i = 0;
-		     i < READS_AT_ONCE && (s->relay || is_talking(s)) && c->open && c->reading &&
-		     buf_len(&s->client_in) < IN_PAUSE && buf_len(&s->backend.out) < OUT_PAUSE &&
-		     (s->relay || buf_len(&s->client.out) < REPLIES_PAUSE);
+		for (int i = 0; i < READS_AT_ONCE && (s->relay || session_is_talking(s)) &&
+				c->open && c->reading && buf_len(&s->client_in) < IN_PAUSE &&
+				buf_len(&s->backend.out) < SESSION_OUT_PAUSE &&
+				(s->relay || buf_len(&s->client.out) < REPLIES_PAUSE);
 		     i++)
 			if (!read_side(s, DIALOG_CLIENT))
 				break;
@@ -494,7 +505,9 @@ void session_backend_ready(struct conn *c, int ready)
 		int r = upstream_result(c->fd);
 		c->connecting = false;
 		if (r < 0)
-			session_connect_failed(s, strerror(-r));
+			connect_failed(s, -r);
+		else
+			backends_reached(s->worker->server->backends, session_backend(s));
 		if (r < 0 || session_secure_connected(s)) {
 			session_settle(s);
 			return;
@@ -505,8 +518,9 @@ void session_backend_ready(struct conn *c, int ready)
 		return;
 	}
 	if (ready & CONN_READABLE && c->reading)
-		for (int i = 0; i < READS_AT_ONCE && (s->relay || is_talking(s)) && c->open &&
-				c->reading && buf_len(&s->client.out) < OUT_PAUSE;
+		for (int i = 0;
+		     i < READS_AT_ONCE && (s->relay || session_is_talking(s)) && c->open &&
+		     c->reading && buf_len(&s->client.out) < SESSION_OUT_PAUSE;
 		     i++)
 			if (!read_side(s, DIALOG_BACKEND))
 				break;
@@ -520,15 +534,17 @@ void session_backend_ready(struct conn *c, int ready)
 
 /* ---- time ---- */
 
-void session_check_time(struct session *s, int64_t now_ms)
+void session_check_connecting(struct session *s, int64_t now_ms)
 {
-	if (s->dead || now_ms < s->deadline_ms)
+	if (!s->backend.open || !s->backend.connecting)
 		return;
-	if (s->dialog_open && s->dialog.state == DIALOG_TALKING) {
-		dialog_timeout(&s->dialog);
+	int64_t waited = now_ms - s->connecting_ms;
+	if (waited >= CONNECT_MS) {
+		s->backend.connecting = false;
+		connect_failed(s, ETIMEDOUT);
 		session_settle(s);
-	} else {
-		session_end(s);
+	} else if (waited >= SUSPECT_MS) {
+		backends_failed(s->worker->server->backends, session_backend(s), ETIMEDOUT);
 	}
 }
 

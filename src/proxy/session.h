@@ -21,15 +21,23 @@ enum session_phase {
 struct session {
 	struct session *next, *prev; /* the worker's list */
 	struct worker_shared *worker;
-	struct listener *listener;
+	struct setup *setup;       /* held */
+	struct listener *listener; /* of it */
 	struct conn client, backend;
 	struct buf client_in, backend_in; /* read, not taken by the dialog yet */
 	struct dialog dialog;
 	struct endpoint peer;        /* the client */
 	struct endpoint server;      /* where it went; behind a load balancer, what that one says */
 	struct endpoint destination; /* of its connection to us, before it was steered here */
-	int64_t deadline_ms;
-	uint32_t refused, accepted; /* recipients refused by us; messages accepted */
+	int64_t begun_ms, deadline_ms;
+	/* What the deadline was set for: whose turn, and of which command or reply. */
+	bool timed;
+	enum dialog_wait waits;
+	uint32_t turn;
+	struct limiter_ticket ticket;
+	uint32_t slow_s, slow_octets; /* of the message: seconds waited for it, what came */
+	int64_t connecting_ms;        /* since then, the backend */
+	uint32_t refused, accepted;   /* recipients refused by us; messages accepted */
 	enum session_phase phase;
 	uint8_t securing;      /* bits by enum dialog_side: in a handshake */
 	uint8_t secure_failed; /* the same: it could not even begin */
@@ -43,6 +51,7 @@ struct session {
 	bool backend_deaf; /* takes no more bytes */
 	bool misled;       /* was greeted from here with what the backend doesn't offer any more */
 	bool dialog_open;
+	bool tight;     /* not read as it would be: the buffers of all hold too much */
 	bool lingering; /* the last words are out; what the client still sends is thrown away */
 	bool dead;      /* waits for its handles to close */
 	bool settling;
@@ -52,9 +61,10 @@ struct session {
 	char peer_text[ADDR_STRLEN];
 };
 
-/* Takes fd over. */
+/* Takes fd over, and the ticket. */
 void session_start(struct worker_shared *w, struct listener *listener, int fd,
-		   const struct endpoint *peer, const struct endpoint *server);
+		   const struct endpoint *peer, const struct endpoint *server,
+		   const struct limiter_ticket *ticket);
 /* Once a second: ends it when its time is up. */
 void session_check_time(struct session *s, int64_t now_ms);
 void session_drain(struct session *s);

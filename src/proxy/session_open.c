@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/backends.h"
 #include "proxy/judge.h"
 #include "proxy/tls.h"
 #include "proxy/upstream.h"
@@ -38,7 +39,7 @@ static SSL *new_tls(const struct session *s, enum dialog_side side)
 	const char *name = conf->upstream_verify;
 
 	if (side == DIALOG_CLIENT)
-		return tls_server_session(s->worker->server->tls);
+		return tls_server_session(s->setup->tls);
 	/* nobody stands between us and this host itself */
 	bool verify = name && !addr_is_loopback(&session_backend(s)->addr);
 	return tls_client_session(s->listener->tls, verify ? name : NULL, name);
@@ -148,11 +149,13 @@ static void connect_backend(struct session *s)
 		r = conn_open(&s->backend, &s->worker->loop, fd, SESSION_OUT_MAX,
 			      session_backend_ready, s);
 	if (r < 0) {
+		backends_failed(s->worker->server->backends, session_backend(s), -r);
 		session_connect_failed(s, strerror(-r));
 		return;
 	}
 	s->handles++;
 	s->backend.connecting = true;
+	s->connecting_ms = clock_mono_ms();
 	(void)send_header(s); /* there is room in an empty queue */
 	s->backend.reading = true;
 	conn_arm(&s->backend);
@@ -175,7 +178,7 @@ static void note_starttls(struct session *s, int seen)
 	if (was == seen || (was == STARTTLS_OFFERED && l->conf->backend_original))
 		return;
 	was = atomic_exchange_explicit(&l->starttls, seen, memory_order_relaxed);
-	if (seen == STARTTLS_OFFERED && was != seen && !s->worker->server->conf->tls_hide)
+	if (seen == STARTTLS_OFFERED && was != seen && !s->setup->conf->tls_hide)
 		log_warning("id=%s listener=%s a backend offers STARTTLS: this listener only "
 			    "observes; tls.hide: true takes STARTTLS away",
 			    s->id, l->conf->name);
@@ -288,11 +291,11 @@ static void make_id(struct worker_shared *w, char *out)
 	out[SESSION_ID_LEN] = '\0';
 }
 
-static enum dialog_starttls starttls_of(const struct server *server)
+static enum dialog_starttls starttls_of(const struct setup *setup)
 {
-	if (server->conf->tls_hide)
+	if (setup->conf->tls_hide)
 		return DIALOG_STARTTLS_HIDE;
-	return server->tls ? DIALOG_STARTTLS_OURS : DIALOG_STARTTLS_PASS;
+	return setup->tls ? DIALOG_STARTTLS_OURS : DIALOG_STARTTLS_PASS;
 }
 
 /* The backend knows the client by its address, not by what we say of it: then nothing is done in
@@ -340,11 +343,13 @@ static int start_dialog(struct session *s)
 		return -ENOMEM;
 	struct dialog_conf dc = {
 		.ops = &dialog_ops,
-		.starttls = starttls_of(server),
+		.starttls = starttls_of(s->setup),
 		.upstream_tls = upstream_tls[conf->upstream_tls],
 		.client_tls = tls,
 		.backend_tls = listener_backend_is_tls(conf),
 		.xclient = s->xclient,
+		.commands_max = s->trusted ? 0 : (uint32_t)s->setup->conf->limits.commands,
+		.errors_max = s->trusted ? 0 : (uint32_t)s->setup->conf->limits.errors,
 		.bare = conf->bare_newline,
 		.relay_authenticated = may_relay(conf),
 		.hostname = server->hostname,
@@ -371,13 +376,32 @@ static int start_dialog(struct session *s)
 
 /* ---- the client ---- */
 
+/* What was taken when nobody knew whose the connection is, is given back. */
+static bool admit_client(struct session *s)
+{
+	const struct server *server = s->worker->server;
+	char text[WORKER_REFUSAL_MAX];
+
+	limiter_release(server->limiter, &s->ticket);
+	enum limiter_outcome r = limiter_admit(
+		server->limiter, &s->setup->conf->limits, &s->peer.addr,
+		s->trusted ? LIMITER_TRUSTED : LIMITER_ANYBODY, clock_mono_ms(), &s->ticket);
+	if (r == LIMITER_ADMITTED)
+		return true;
+	worker_at_limit(s->worker, s->listener, limiter_metric(r), limiter_words(r), &s->peer.addr);
+	session_refuse(s, worker_refusal(s->worker, r, text));
+	return false;
+}
+
 /* Who the client is, is known. */
-static void open_session(struct session *s)
+static void open_session(struct session *s, bool behind_balancer)
 {
 	const struct listener_conf *conf = s->listener->conf;
 
-	s->trusted = prefix_set_contains(&s->worker->server->conf->policy.trusted, &s->peer.addr);
+	s->trusted = prefix_set_contains(&s->setup->conf->policy.trusted, &s->peer.addr);
 	addr_format(&s->peer.addr, s->peer_text);
+	if (behind_balancer && !admit_client(s))
+		return;
 
 	/* nothing that a trusted client says can change a verdict; but where the backend trusts our
 	 * address, it is parsed on, for what the backend does is done in our name */
@@ -452,7 +476,7 @@ static void header_ready(struct session *s)
 		s->peer = header.source;
 		s->server = header.destination;
 	}
-	open_session(s);
+	open_session(s, true);
 }
 
 void session_opening_ready(struct session *s, int ready)
@@ -474,8 +498,10 @@ void session_opening_ready(struct session *s, int ready)
 }
 
 void session_start(struct worker_shared *w, struct listener *listener, int fd,
-		   const struct endpoint *peer, const struct endpoint *server)
+		   const struct endpoint *peer, const struct endpoint *server,
+		   const struct limiter_ticket *ticket)
 {
+	struct limiter_ticket given = *ticket;
 	struct session *s = calloc(1, sizeof(*s));
 
 	if (!s ||
@@ -483,10 +509,13 @@ void session_start(struct worker_shared *w, struct listener *listener, int fd,
 		if (!s)
 			close(fd);
 		free(s);
+		limiter_release(w->server->limiter, &given);
 		return;
 	}
 	s->handles = 1;
+	s->ticket = given;
 	s->worker = w;
+	s->setup = setup_ref(w->setup);
 	s->listener = listener;
 	s->peer = *peer;
 	s->server = s->destination = *server;
@@ -498,7 +527,7 @@ void session_start(struct worker_shared *w, struct listener *listener, int fd,
 	s->client.reading = true;
 	addr_format(&peer->addr, s->peer_text);
 	if (!prefix_set_contains(&listener->conf->accept_proxy, &peer->addr)) {
-		open_session(s);
+		open_session(s, false);
 		return;
 	}
 	s->deadline_ms = clock_mono_ms() + HEADER_MS;

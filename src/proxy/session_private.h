@@ -1,6 +1,6 @@
 /*
  * Inside a session: how it begins (session_open.c: who the client is, encryption, the way to the
- * backend) and how it goes on (session.c: bytes, time, ends).
+ * backend), how it goes on (session.c: bytes, ends) and what it may take (session_limits.c).
  */
 #pragma once
 
@@ -9,6 +9,7 @@
 #define SESSION_OUT_MAX      (1024 * 1024)
 #define SESSION_IN_MAX       (WORKER_SCRATCH + 64 * 1024)
 #define SESSION_HANDSHAKE_MS (60 * 1000)
+#define SESSION_OUT_PAUSE    (128 * 1024)
 
 /* ---- session.c ---- */
 
@@ -18,8 +19,27 @@ void session_settle(struct session *s);
 void session_client_ready(struct conn *c, int ready);
 void session_backend_ready(struct conn *c, int ready);
 int session_send(struct dialog *d, enum dialog_side to, struct sv bytes);
+/* Of a client that has no dialog: text in the clear, then the end. */
+void session_refuse(struct session *s, struct sv text);
 /* The client is told. */
 void session_connect_failed(struct session *s, const char *error);
+
+static inline bool session_is_talking(const struct session *s)
+{
+	return s->dialog_open && s->dialog.state == DIALOG_TALKING;
+}
+
+/* Once a second: the kernel would try for minutes. */
+void session_check_connecting(struct session *s, int64_t now_ms);
+
+/* ---- session_limits.c ---- */
+
+/* Before conn_arm(): whose turn it is, and until when. */
+void session_set_deadline(struct session *s);
+/* Before conn_arm(): may take reading back. */
+void session_spare_memory(struct session *s);
+/* At the dialog's end: tells the operator if that was for a limit. */
+void session_note_limit(struct session *s);
 
 /* ---- session_open.c ---- */
 

@@ -231,7 +231,7 @@ static int save_network(void *user, const struct proof_network *row)
 /* The daemon's, of a file that nobody else has added to, can't be there already. */
 static int merge_proof(struct state *s, const struct state_news *news)
 {
-	bool ours = news->counted && state_saves(s) == news->saves;
+	bool ours = news->succeeded || (news->counted && state_saves(s) == news->saves);
 	int r = load_proof(s);
 
 	if (r == 0)
@@ -269,7 +269,7 @@ static int save_proof(struct state *s, const struct state_news *news)
 	}
 	if (r == 0)
 		r = state_save_held(s, s->proof);
-	if (r == 0)
+	if (r == 0 && !news->succeeded)
 		r = state_count_save(s);
 	return r < 0 ? r : others;
 }

@@ -49,6 +49,8 @@ struct state_news {
 	struct memory *memory;     /* NULL: nothing */
 	const struct proof *proof; /* counted since, and all that is held now; NULL: nothing */
 	bool counted;              /* proof was counted by who knows saves */
+	bool succeeded;            /* and who was the daemon before the one that saves there now:
+				    * it is added in any case, and the other need not notice */
 	const struct pace *pace;   /* all of it */
 	int64_t saves;             /* as it was then; set to what it is now */
 };

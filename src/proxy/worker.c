@@ -2,26 +2,27 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/marks.h"
+#include "proxy/backends.h"
 #include "proxy/judge.h"
 #include "proxy/session.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#ifndef IPV6_TRANSPARENT
-#define IPV6_TRANSPARENT 75
-#endif
+#define CANT_BE_REACHED SV("421 4.3.0 The mail server can't be reached; try again later\r\n")
 
-#define BACKLOG        4096
 #define ACCEPT_AT_ONCE 64
+#define ACCEPT_LAST    4096 /* from a socket that goes: its backlog */
+
+struct change;
 
 struct door_socket { /* one listening socket */
 	uv_poll_t poll;
+	struct door_socket *next; /* the worker's */
 	struct worker *worker;
 	struct listener *listener;
 	int fd;
@@ -32,16 +33,23 @@ struct door_socket { /* one listening socket */
 struct worker {
 	struct worker_shared shared;
 	pthread_t thread;
-	uv_async_t drain;
+	uv_async_t wake;
 	uv_timer_t tick;
-	struct door_socket *sockets;
-	size_t n_sockets;
+	int workers;
+	struct door_socket *doors;
+	struct sockets *sockets; /* NULL: drained */
+	struct change *_Atomic change;
 	struct session *sessions;
 	size_t n_sessions;
-	_Atomic int64_t drain_limit_ms;
-	int64_t drain_until_ms;
+	_Atomic int64_t drain_limit_ms; /* < 0: nobody wants that */
+	_Atomic int64_t gentle_ms, gentle_limit_ms;
+	bool handed_over;
+	int64_t gentle_until_ms, drain_until_ms;
+	int spare; /* descriptor that makes room for a connection to be refused; -1: none */
 	bool stopping;
 	_Atomic bool done;
+	_Atomic bool answered; /* its loop has turned since the last worker_answers() */
+	uv_async_t question;
 };
 
 static struct worker *worker_of(struct worker_shared *w)
@@ -60,17 +68,19 @@ void worker_session_begun(struct worker_shared *shared, struct session *s)
 		s->next->prev = s;
 	w->sessions = s;
 	w->n_sessions++;
-	atomic_fetch_add_explicit(&shared->server->sessions_total, 1, memory_order_relaxed);
+	s->begun_ms = clock_mono_ms();
+	metrics_add(&shared->server->metrics, METRIC_SESSIONS, 1);
 }
 
 static void stop_if_done(struct worker *w)
 {
-	if (!w->shared.draining || w->n_sessions > 0 || w->stopping)
+	if ((!w->shared.draining && !w->handed_over) || w->n_sessions > 0 || w->stopping)
 		return;
 	w->stopping = true;
 	judge_stop(&w->shared);
 	resolver_port_free(w->shared.port);
-	uv_close((uv_handle_t *)&w->drain, NULL);
+	uv_close((uv_handle_t *)&w->wake, NULL);
+	uv_close((uv_handle_t *)&w->question, NULL);
 	uv_close((uv_handle_t *)&w->tick, NULL);
 }
 
@@ -85,6 +95,8 @@ void worker_session_ended(struct worker_shared *shared, struct session *s)
 	if (s->next)
 		s->next->prev = s->prev;
 	w->n_sessions--;
+	metrics_add(&shared->server->metrics, METRIC_SESSIONS_ENDED, 1);
+	histogram_add(&shared->server->metrics.session_time, clock_mono_ms() - s->begun_ms);
 	stop_if_done(w);
 }
 
@@ -92,20 +104,103 @@ void worker_session_ended(struct worker_shared *shared, struct session *s)
 
 static void on_acceptable(uv_poll_t *poll, int status, int events);
 
-static void accept_pause(struct door_socket *d)
+void worker_at_limit(struct worker_shared *shared, const struct listener *listener,
+		     enum metric metric, const char *words, const struct addr *client)
 {
+	struct server *server = shared->server;
+	char text[256], where[ADDR_STRLEN];
+	uint64_t n;
+
+	metrics_add(&server->metrics, metric, 1);
+	if (!limiter_tell(server->limiter, metric, clock_mono_ms(), &n))
+		return;
+	snprintf(text, sizeof(text), "limit=%s listener=%s client=%s times=%llu: %s",
+		 metric_name(metric), listener->conf->name,
+		 client ? addr_format(client, where) : "-", (unsigned long long)n, words);
+	log_warning("%s", text);
+	event_emit_note(server->events, "limit", text);
+}
+
+struct sv worker_refusal(const struct worker_shared *shared, enum limiter_outcome why,
+			 char out[WORKER_REFUSAL_MAX])
+{
+	int n = snprintf(out, WORKER_REFUSAL_MAX, "421 %s %s: %s; try again later\r\n",
+			 limiter_code(why), shared->server->hostname, limiter_words(why));
+
+	return (struct sv) { out, (size_t)n };
+}
+
+static void accept_pause(struct door_socket *d, const char *why)
+{
+	char words[128];
+
 	uv_poll_stop(&d->poll);
 	d->paused = true;
-	log_error("listener=%s error=\"%s\" can't accept; trying again each second",
-		  d->listener->conf->name, strerror(errno));
+	snprintf(words, sizeof(words), "can't accept: %s; trying again each second", why);
+	worker_at_limit(&d->worker->shared, d->listener, METRIC_LIMIT_TOTAL, words, NULL);
 }
 
 /* text is in the clear: not to a client that expects a handshake. */
-static void say_and_close(const struct listener *l, int fd, const char *text)
+static void say_and_close(const struct listener *l, int fd, struct sv text)
 {
 	if (l->conf->tls == TLS_STARTTLS)
-		(void)!send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+		(void)!send(fd, text.p, text.n, MSG_NOSIGNAL | MSG_DONTWAIT);
 	close(fd);
+}
+
+/* No path: none may be open to us. */
+static void keep_spare(struct worker *w)
+{
+	if (w->spare < 0)
+		w->spare = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+/*
+ * All descriptors are in use: whoever waits in the backlog would wait, and the socket would be
+ * reported again at once for ever. The spare one lets us tell them. false: not even that is left.
+ */
+static bool refuse_for_want(struct door_socket *d)
+{
+	struct worker *w = d->worker;
+	char text[WORKER_REFUSAL_MAX];
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
+	if (w->spare < 0)
+		return false;
+	close(w->spare);
+	w->spare = -1;
+	int fd = accept4(d->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int error = errno;
+	if (fd >= 0) {
+		worker_at_limit(&w->shared, d->listener, METRIC_LIMIT_TOTAL, "no descriptors left",
+				NULL);
+		say_and_close(d->listener, fd, worker_refusal(&w->shared, LIMITER_TOTAL, text));
+	}
+	keep_spare(w);
+	return fd >= 0 || error != EMFILE;
+}
+
+/* false: it was refused, and is closed. */
+static bool admit(struct door_socket *d, int fd, const struct addr *peer,
+		  struct limiter_ticket *ret_ticket)
+{
+	struct worker_shared *w = &d->worker->shared;
+	const struct conf *conf = w->setup->conf;
+	enum limiter_who who = LIMITER_ANYBODY;
+	char text[WORKER_REFUSAL_MAX];
+
+	if (prefix_set_contains(&d->listener->conf->accept_proxy, peer))
+		who = LIMITER_BALANCER;
+	else if (prefix_set_contains(&conf->policy.trusted, peer))
+		who = LIMITER_TRUSTED;
+	enum limiter_outcome r = limiter_admit(w->server->limiter, &conf->limits, peer, who,
+					       clock_mono_ms(), ret_ticket);
+	if (r == LIMITER_ADMITTED)
+		return true;
+	worker_at_limit(w, d->listener, limiter_metric(r), limiter_words(r), peer);
+	say_and_close(d->listener, fd, worker_refusal(w, r, text));
+	return false;
 }
 
 /* Does this host have it? Only such an address can be bound to. */
@@ -132,7 +227,7 @@ static bool is_local(const struct addr *addr)
 static bool destination_is_ours(const struct door_socket *d, const struct endpoint *server)
 {
 	const struct listener_conf *l = d->listener->conf;
-	const struct policy *policy = &d->worker->shared.server->conf->policy;
+	const struct policy *policy = &d->worker->shared.setup->conf->policy;
 
 	if (l->mode == LISTENER_LISTEN)
 		return true;
@@ -141,16 +236,30 @@ static bool destination_is_ours(const struct door_socket *d, const struct endpoi
 	       (server->port != d->port || !is_local(&server->addr));
 }
 
+static bool is_down(const struct door_socket *d, const struct endpoint *server)
+{
+	const struct listener_conf *conf = d->listener->conf;
+
+	return backends_is_down(d->worker->shared.server->backends,
+				conf->backend_original ? server : &conf->backend,
+				conf->source == SOURCE_CLIENT);
+}
+
 static bool accept_one(struct door_socket *d)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 	struct endpoint peer, server;
+	struct limiter_ticket ticket;
 
 	int fd = accept4(d->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0) {
+		int error = errno;
+		if ((error == EMFILE || error == ENFILE) && refuse_for_want(d))
+			return true;
+		errno = error;
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-			accept_pause(d);
+			accept_pause(d, strerror(error));
 		else if (errno != EAGAIN && errno != EWOULDBLOCK)
 			return true; /* that connection is gone: the next one */
 		return false;
@@ -166,11 +275,16 @@ static bool accept_one(struct door_socket *d)
 		return true;
 	}
 	if (atomic_load_explicit(&d->listener->closed, memory_order_relaxed)) {
-		say_and_close(d->listener, fd,
-			      "421 4.3.0 The mail server can't be reached; try again later\r\n");
+		say_and_close(d->listener, fd, CANT_BE_REACHED);
 		return true;
 	}
-	session_start(&d->worker->shared, d->listener, fd, &peer, &server);
+	if (is_down(d, &server)) {
+		metrics_add(&d->worker->shared.server->metrics, METRIC_BACKEND_DOWN, 1);
+		say_and_close(d->listener, fd, CANT_BE_REACHED);
+		return true;
+	}
+	if (admit(d, fd, &peer.addr, &ticket))
+		session_start(&d->worker->shared, d->listener, fd, &peer, &server, &ticket);
 	return true;
 }
 
@@ -183,147 +297,145 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
 			break;
 }
 
-/* Takes connections to other hosts' addresses; they inherit the mark. */
-static int set_transparent(int fd, int family)
-{
-	uint32_t mark = MARK_CLIENT;
-	int one = 1;
+/* ---- sockets ---- */
 
-	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0)
-		return -1;
-	if (family == AF_INET)
-		return setsockopt(fd, SOL_IP, IP_TRANSPARENT, &one, sizeof(one));
-	return setsockopt(fd, SOL_IPV6, IPV6_TRANSPARENT, &one, sizeof(one));
+static void door_closed(uv_handle_t *handle)
+{
+	free(CONTAINER_OF(handle, struct door_socket, poll));
 }
 
-static int listen_on(const struct listener_conf *conf, const struct endpoint *bind_to, bool shared,
-		     int *ret_fd)
+/* The descriptor is the set's. */
+static void door_close(struct door_socket *d)
 {
-	struct sockaddr_storage sa;
-	socklen_t len = endpoint_to_sockaddr(bind_to, false, &sa);
-	int one = 1;
+	uv_close((uv_handle_t *)&d->poll, door_closed);
+}
 
-	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	int r = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (r == 0 && shared)
-		r = setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
-	if (r == 0 && sa.ss_family == AF_INET6)
-		r = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-	if (r == 0 && conf->mode == LISTENER_TPROXY)
-		r = set_transparent(fd, sa.ss_family);
-	if (r == 0)
-		r = bind(fd, (struct sockaddr *)&sa, len);
-	if (r == 0)
-		r = listen(fd, BACKLOG);
+static void close_doors(struct worker *w)
+{
+	for (struct door_socket *d; (d = w->doors);) {
+		w->doors = d->next;
+		door_close(d);
+	}
+	sockets_unref(w->sockets);
+	w->sockets = NULL;
+}
+
+static int door_open(struct worker *w, const struct socket_row *row)
+{
+	struct door_socket *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	*d = (struct door_socket) { .worker = w,
+				    .listener = &w->shared.setup->listeners[row->listener],
+				    .fd = row->fd,
+				    .port = row->bind.port };
+	int r = uv_poll_init(&w->shared.loop, &d->poll, row->fd);
 	if (r < 0) {
-		r = -errno;
-		close(fd);
+		free(d);
 		return r;
 	}
-	*ret_fd = fd;
-	return 0;
-}
-
-/* The workers share a port; so would another frontdoor, with half of the clients each. */
-static int claim(struct worker *w, struct listener *listener, const struct endpoint *bind_to)
-{
-	int fd;
-
-	if (w->shared.number > 0 || bind_to->port == 0)
-		return 0;
-	int r = listen_on(listener->conf, bind_to, false, &fd);
-	if (r == 0)
-		close(fd);
-	return r;
-}
-
-static int open_socket(struct worker *w, struct listener *listener, const struct endpoint *bind_to)
-{
-	struct door_socket *d = &w->sockets[w->n_sockets];
-	char where[ADDR_STRLEN + 8];
-	int fd = -1;
-
-	int r = claim(w, listener, bind_to);
-	if (r == 0)
-		r = listen_on(listener->conf, bind_to, true, &fd);
-	if (r < 0) {
-		log_error("listener=%s bind=%s error=\"%s\" can't listen", listener->conf->name,
-			  endpoint_format(bind_to, where), strerror(-r));
-		return 1;
-	}
-	*d = (struct door_socket) {
-		.worker = w, .listener = listener, .fd = fd, .port = bind_to->port
-	};
-	r = uv_poll_init(&w->shared.loop, &d->poll, fd);
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	w->n_sockets++;
+	d->next = w->doors;
+	w->doors = d;
 	return uv_poll_start(&d->poll, UV_READABLE, on_acceptable);
 }
 
-static int open_sockets(struct worker *w)
+static struct door_socket *find_door(const struct worker *w, int fd)
 {
-	struct server *server = w->shared.server;
-	size_t n = 0;
+	for (struct door_socket *d = w->doors; d; d = d->next)
+		if (d->fd == fd)
+			return d;
+	return NULL;
+}
 
-	for (size_t i = 0; i < server->conf->n_listeners; i++)
-		n += server->conf->listeners[i].n_bind;
-	w->sockets = calloc(n, sizeof(*w->sockets));
-	if (!w->sockets)
-		return -ENOMEM;
-	for (size_t i = 0; i < server->conf->n_listeners; i++) {
-		const struct listener_conf *conf = &server->conf->listeners[i];
-		for (size_t k = 0; k < conf->n_bind; k++) {
-			int r = open_socket(w, &server->listeners[i], &conf->bind[k]);
-			if (r != 0)
-				return r;
-		}
+/* Those of the set that are this worker's. */
+static int open_doors(struct worker *w)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < w->sockets->n && r == 0; i++) {
+		const struct socket_row *row = &w->sockets->rows[i];
+		if (row->slot % w->workers != w->shared.number)
+			continue;
+		struct door_socket *d = find_door(w, row->fd);
+		if (d)
+			d->listener = &w->shared.setup->listeners[row->listener];
+		else
+			r = door_open(w, row);
 	}
+	return r;
+}
+
+/* ---- a new configuration ---- */
+
+struct change {
+	struct setup *setup;
+	struct sockets *sockets;
+};
+
+static void change_free(struct change *c)
+{
+	if (!c)
+		return;
+	setup_unref(c->setup);
+	sockets_unref(c->sockets);
+	free(c);
+}
+
+/* Clients that are through to a socket that goes are served as those before. */
+static void close_gone(struct worker *w, const struct sockets *now)
+{
+	for (struct door_socket **at = &w->doors, *d; (d = *at);) {
+		if (sockets_has(now, d->fd)) {
+			at = &d->next;
+			continue;
+		}
+		for (int i = 0; i < ACCEPT_LAST && accept_one(d); i++)
+			;
+		*at = d->next;
+		door_close(d);
+	}
+}
+
+static void take_change(struct worker *w)
+{
+	struct change *c = atomic_exchange(&w->change, NULL);
+
+	if (!c || w->shared.draining || w->handed_over) {
+		change_free(c);
+		return;
+	}
+	close_gone(w, c->sockets);
+	struct change old = { w->shared.setup, w->sockets };
+	w->shared.setup = c->setup;
+	w->sockets = c->sockets;
+	int r = open_doors(w);
+	if (r < 0)
+		log_error("error=\"%s\" a worker can't listen; others do", strerror(-r));
+	setup_unref(old.setup);
+	sockets_unref(old.sockets);
+	free(c);
+}
+
+int worker_change(struct worker *w, struct setup *setup, struct sockets *sockets)
+{
+	struct change *c = malloc(sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	*c = (struct change) { setup_ref(setup), sockets_ref(sockets) };
+	change_free(atomic_exchange(&w->change, c));
+	if (!worker_is_done(w))
+		uv_async_send(&w->wake);
 	return 0;
 }
 
 /* ---- time ---- */
 
-static void on_tick(uv_timer_t *timer)
+static void drain(struct worker *w)
 {
-	struct worker *w = timer->data;
-	int64_t now = clock_mono_ms();
-
-	tarpit_tick(w->shared.tarpit);
-	for (struct session *s = w->sessions, *next; s; s = next) {
-		next = s->next;
-		session_check_time(s, now);
-	}
-	for (size_t i = 0; i < w->n_sockets; i++)
-		if (w->sockets[i].paused) {
-			w->sockets[i].paused = false;
-			uv_poll_start(&w->sockets[i].poll, UV_READABLE, on_acceptable);
-		}
-	if (w->shared.draining && now >= w->drain_until_ms)
-		for (struct session *s = w->sessions, *next; s; s = next) {
-			next = s->next;
-			session_kill(s);
-		}
-}
-
-static void on_drain(uv_async_t *async)
-{
-	struct worker *w = async->data;
-	int64_t limit = atomic_load(&w->drain_limit_ms);
-
-	w->drain_until_ms = clock_mono_ms() + limit;
-	if (!w->shared.draining) {
-		w->shared.draining = true;
-		for (size_t i = 0; i < w->n_sockets; i++) {
-			uv_close((uv_handle_t *)&w->sockets[i].poll, NULL);
-			close(w->sockets[i].fd);
-		}
-		w->n_sockets = 0;
-	}
+	close_doors(w);
+	w->shared.draining = true;
 	for (struct session *s = w->sessions, *next; s; s = next) {
 		next = s->next;
 		session_drain(s);
@@ -331,10 +443,79 @@ static void on_drain(uv_async_t *async)
 	stop_if_done(w);
 }
 
+static void on_tick(uv_timer_t *timer)
+{
+	struct worker *w = timer->data;
+	int64_t now = clock_mono_ms();
+
+	size_t dripped = tarpit_count(w->shared.tarpit);
+	tarpit_tick(w->shared.tarpit);
+	limiter_undrip(w->shared.server->limiter, dripped - tarpit_count(w->shared.tarpit));
+	keep_spare(w);
+	for (struct session *s = w->sessions, *next; s; s = next) {
+		next = s->next;
+		session_check_time(s, now);
+	}
+	for (struct door_socket *d = w->doors; d; d = d->next)
+		if (d->paused) {
+			d->paused = false;
+			uv_poll_start(&d->poll, UV_READABLE, on_acceptable);
+		}
+	if (w->handed_over && !w->shared.draining && now >= w->gentle_until_ms)
+		drain(w);
+	if ((w->shared.draining || w->handed_over) && now >= w->drain_until_ms)
+		for (struct session *s = w->sessions, *next; s; s = next) {
+			next = s->next;
+			session_kill(s);
+		}
+}
+
+static void on_question(uv_async_t *async)
+{
+	struct worker *w = async->data;
+
+	atomic_store(&w->answered, true);
+}
+
+bool worker_answers(struct worker *w)
+{
+	bool answered = atomic_exchange(&w->answered, false);
+
+	if (!atomic_load(&w->done))
+		uv_async_send(&w->question);
+	return answered;
+}
+
+static void on_wake(uv_async_t *async)
+{
+	struct worker *w = async->data;
+	int64_t limit = atomic_load(&w->drain_limit_ms), gentle = atomic_load(&w->gentle_ms);
+	int64_t now = clock_mono_ms();
+
+	take_change(w);
+	if (limit >= 0) {
+		w->drain_until_ms = now + limit;
+		drain(w);
+	} else if (gentle >= 0 && !w->handed_over) {
+		w->handed_over = true;
+		w->gentle_until_ms = now + gentle;
+		w->drain_until_ms = now + atomic_load(&w->gentle_limit_ms);
+		close_doors(w);
+		stop_if_done(w);
+	}
+}
+
 void worker_drain(struct worker *w, int64_t limit_ms)
 {
 	atomic_store(&w->drain_limit_ms, limit_ms);
-	uv_async_send(&w->drain);
+	uv_async_send(&w->wake);
+}
+
+void worker_hand_over(struct worker *w, int64_t gentle_ms, int64_t limit_ms)
+{
+	atomic_store(&w->gentle_limit_ms, limit_ms);
+	atomic_store(&w->gentle_ms, gentle_ms);
+	uv_async_send(&w->wake);
 }
 
 /* ---- life ---- */
@@ -355,24 +536,32 @@ static int worker_init(struct worker *w)
 
 	if (r < 0)
 		return r;
-	w->drain.data = w->tick.data = w;
-	if ((r = uv_async_init(loop, &w->drain, on_drain)) < 0 ||
+	w->wake.data = w->tick.data = w->question.data = w;
+	w->answered = true;
+	w->spare = -1;
+	keep_spare(w);
+	if ((r = uv_async_init(loop, &w->wake, on_wake)) < 0 ||
+	    (r = uv_async_init(loop, &w->question, on_question)) < 0 ||
 	    (r = uv_timer_init(loop, &w->tick)) < 0 ||
 	    (r = uv_timer_start(&w->tick, on_tick, 1000, 1000)) < 0 ||
 	    (r = tarpit_new(w->shared.server->tarpit_max, &w->shared.tarpit)) < 0 ||
 	    (r = resolver_port_new(w->shared.server->resolver, loop, &w->shared.port)) < 0)
 		return r;
-	return open_sockets(w);
+	return open_doors(w);
 }
 
-int worker_new(struct server *server, int number, struct worker **ret_worker)
+int worker_new(const struct worker_conf *conf, struct worker **ret_worker)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return -ENOMEM;
-	w->shared.server = server;
-	w->shared.number = number;
+	w->shared.server = conf->server;
+	w->shared.number = conf->number;
+	w->shared.setup = setup_ref(conf->setup);
+	w->sockets = sockets_ref(conf->sockets);
+	w->workers = conf->workers;
+	w->drain_limit_ms = w->gentle_ms = -1;
 	/* on failure the program ends: nothing is taken back here */
 	int r = worker_init(w);
 	if (r == 0)
@@ -393,6 +582,9 @@ void worker_join(struct worker *w)
 	pthread_join(w->thread, NULL);
 	uv_loop_close(&w->shared.loop);
 	tarpit_free(w->shared.tarpit);
-	free(w->sockets);
+	if (w->spare >= 0)
+		close(w->spare);
+	change_free(atomic_exchange(&w->change, NULL));
+	setup_unref(w->shared.setup);
 	free(w);
 }

@@ -114,6 +114,8 @@ void dialog_send(struct dialog *d, enum dialog_side to, struct sv bytes)
 	/* in a handshake there is no way to say anything */
 	if (to == DIALOG_CLIENT && d->p->securing_client)
 		return;
+	if (to == DIALOG_CLIENT && bytes.n > 0 && bytes.p[0] == '5')
+		d->errors++;
 	if (bytes.n > 0 && d->state != DIALOG_CLOSING && d->conf.ops->send(d, to, bytes) < 0)
 		dialog_close(d);
 }
@@ -163,6 +165,8 @@ void dialog_end_rcpts(struct dialog *d, uint32_t transaction, int code, uint64_t
 {
 	struct dialog_rcpt **at = &d->p->rcpts;
 
+	if (smtp_is_success(code))
+		d->errors = 0;
 	while (*at) {
 		if (transaction == UINT32_MAX ||
 		    ((*at)->transaction == transaction && (*at)->answered))
@@ -428,6 +432,7 @@ static size_t feed_backend(struct dialog *d, struct sv in)
 			dialog_backend_failed(d, "sent what is no SMTP reply");
 			break;
 		}
+		d->replies++;
 		dialog_backend_reply(d, &reply);
 		used += reply.raw.n;
 		dialog_turn(d);
@@ -511,22 +516,28 @@ void dialog_backend_failed(struct dialog *d, const char *why)
 	last_words(d, text);
 }
 
-void dialog_timeout(struct dialog *d)
+void dialog_give_up(struct dialog *d, const char *code, const char *why)
 {
 	char text[512];
 
+	snprintf(text, sizeof(text), "421 %s %s: %s (%s)\r\n", code, d->conf.hostname, why,
+		 d->conf.id);
+	last_words(d, text);
+}
+
+void dialog_timeout(struct dialog *d)
+{
 	switch (dialog_waits_for(d)) {
 	case DIALOG_WAIT_HANDSHAKE: /* there is no way to say anything */
 		dialog_close(d);
 		break;
 	case DIALOG_WAIT_COMMAND:
 	case DIALOG_WAIT_DATA:
-		snprintf(text, sizeof(text), "421 4.4.2 %s: timeout, closing connection (%s)\r\n",
-			 d->conf.hostname, d->conf.id);
-		last_words(d, text);
+		dialog_give_up(d, "4.4.2", "timeout, closing connection");
 		break;
 	case DIALOG_WAIT_VERDICT:
 	case DIALOG_WAIT_BACKEND:
+	case DIALOG_WAIT_BACKEND_DATA:
 	case DIALOG_WAIT_BACKEND_FINAL:
 	case DIALOG_WAIT_COUNT:
 		dialog_backend_failed(d, "does not answer");
@@ -663,7 +674,7 @@ enum dialog_wait dialog_waits_for(const struct dialog *d)
 			return DIALOG_WAIT_DATA;
 		if (e->what == WHAT_END_OF_DATA || e->what == WHAT_BDAT_LAST)
 			return DIALOG_WAIT_BACKEND_FINAL;
-		return DIALOG_WAIT_BACKEND;
+		return e->what == WHAT_DATA ? DIALOG_WAIT_BACKEND_DATA : DIALOG_WAIT_BACKEND;
 	}
 	if (p->mode == MODE_BODY || p->mode == MODE_CHUNK)
 		return DIALOG_WAIT_DATA;

@@ -139,6 +139,10 @@ struct dialog_conf {
 	const struct dialog_xclient *xclient; /* NULL: not sent; outlives the dialog */
 	enum body_bare bare;
 	bool relay_authenticated; /* after the backend's 235 the rest is copied: DIALOG_RELAY */
+	/* Of a session; 0: none. Errors are 5xx replies since the last accepted message. Beyond it
+	 * the next command is answered 421, but within a transaction DIALOG_RCPTS_MAX later: one
+	 * message with many bad recipients must not fail for ever. */
+	uint32_t commands_max, errors_max;
 	const char *hostname;     /* in our own 421 replies; outlives the dialog */
 	const char *id;           /* session id, in the same */
 	const char *client;       /* the client's address as text, for the tag header */
@@ -151,11 +155,14 @@ enum dialog_wait { /* whose turn it is, for the owner's timeouts (RFC 5321 4.5.3
 		   DIALOG_WAIT_COMMAND,       /* client: 5 minutes */
 		   DIALOG_WAIT_DATA,          /* client: 3 minutes a block */
 		   DIALOG_WAIT_VERDICT,       /* ours */
-		   DIALOG_WAIT_BACKEND,       /* 5 minutes; DATA initiation 2 */
+		   DIALOG_WAIT_BACKEND,       /* 5 minutes */
+		   DIALOG_WAIT_BACKEND_DATA,  /* 2 minutes: its reply to DATA */
 		   DIALOG_WAIT_BACKEND_FINAL, /* 10 minutes after the final dot */
 		   DIALOG_WAIT_HANDSHAKE,     /* client: its TLS handshake */
 		   DIALOG_WAIT_COUNT,
 };
+
+enum dialog_limit { DIALOG_NO_LIMIT, DIALOG_LIMIT_COMMANDS, DIALOG_LIMIT_ERRORS };
 
 struct dialog_private;
 
@@ -174,6 +181,10 @@ struct dialog {
 	bool backend_done;     /* the backend's connection is of no use any more: close it */
 	bool linger; /* with DIALOG_CLOSING: the client may be sending still; let it read our last
 			words */
+	uint32_t commands;              /* lines of the client's that were taken */
+	uint32_t replies;               /* of the backend */
+	uint32_t errors;                /* as conf.errors_max */
+	enum dialog_limit limit;        /* reached: the session ends, or has, for that */
 	struct sv tarpit;               /* DIALOG_TARPIT: what to drip */
 	char helo[DIALOG_HELO_MAX + 1]; /* escaped; "" before HELO */
 	struct dialog_private *p;
@@ -196,6 +207,8 @@ void dialog_eof(struct dialog *d, enum dialog_side from);
 void dialog_backend_failed(struct dialog *d, const char *why);
 /* The owner's time limit for dialog_waits_for() has passed. */
 void dialog_timeout(struct dialog *d);
+/* Ends it: 421, the enhanced code and the words, in the place of the first reply that is owed. */
+void dialog_give_up(struct dialog *d, const char *code, const char *why);
 /* Let the transaction in progress end, then close with 421 4.3.2. */
 void dialog_drain(struct dialog *d);
 /* Answers ops->secure(): the handshake of that side is done, or has failed. */

@@ -478,6 +478,50 @@ static const struct {
 
 /* ---- what stands between commands ---- */
 
+/* After the replies that are owed: a message that was accepted must not be sent again. */
+static void end_at_limit(struct dialog *d, enum dialog_limit limit)
+{
+	const char *what = limit == DIALOG_LIMIT_COMMANDS ? "commands" : "errors";
+	struct dialog_entry *e =
+		dialog_reply_printf(d, "421 4.7.0 %s: too many %s in one session (%s)\r\n",
+				    d->conf.hostname, what, d->conf.id);
+
+	if (e)
+		e->close = true;
+	d->limit = limit;
+	d->linger = true;
+	d->p->mode = MODE_DONE;
+}
+
+static enum dialog_limit limit_reached(const struct dialog *d)
+{
+	uint32_t more = d->p->t.mail ? DIALOG_RCPTS_MAX : 0;
+
+	if (d->conf.commands_max && d->commands >= d->conf.commands_max + more)
+		return DIALOG_LIMIT_COMMANDS;
+	if (d->conf.errors_max && d->errors >= d->conf.errors_max + more)
+		return DIALOG_LIMIT_ERRORS;
+	return DIALOG_NO_LIMIT;
+}
+
+static bool run_command(struct dialog *d, const struct command *cmd, struct sv line)
+{
+	struct client_command c = { d, cmd, line };
+
+	if (commands[cmd->verb].run(&c) != STEP_DONE)
+		return false;
+	d->commands++;
+	return true;
+}
+
+/* A line that is none, or no command. */
+static bool complain(struct dialog *d, const char *reply)
+{
+	d->commands++;
+	dialog_reply(d, reply);
+	return true;
+}
+
 static bool step_command(struct dialog *d, struct sv in, size_t *ret_used)
 {
 	struct dialog_private *p = d->p;
@@ -494,11 +538,9 @@ static bool step_command(struct dialog *d, struct sv in, size_t *ret_used)
 	case LINE_MORE:
 		return used > 0;
 	case LINE_BARE:
-		dialog_reply(d, "500 5.5.2 Lines end with CRLF; bare CR, LF or NUL refused\r\n");
-		return true;
+		return complain(d, "500 5.5.2 Lines end with CRLF; bare CR, LF or NUL refused\r\n");
 	case LINE_LONG:
-		dialog_reply(d, "500 5.5.2 Line too long\r\n");
-		return true;
+		return complain(d, "500 5.5.2 Line too long\r\n");
 	case LINE_DONE:
 		break;
 	}
@@ -508,18 +550,22 @@ static bool step_command(struct dialog *d, struct sv in, size_t *ret_used)
 		dialog_backend_failed(d, "gave up this session");
 		return true;
 	}
-	if (cmd.verb == VERB_BDAT && error == COMMAND_SYNTAX)
-		error = COMMAND_OK; /* on_bdat() must not read on */
-	if (syntax_refused(d, error, cmd.verb == VERB_RCPT))
-		return true;
-	if (has_undecided(d) && !commands[cmd.verb].while_judging)
-		return false;
-	if (p->need_hello && commands[cmd.verb].needs_hello) {
-		dialog_reply(d, HELLO_FIRST);
+	enum dialog_limit limit = limit_reached(d);
+	if (limit != DIALOG_NO_LIMIT && cmd.verb != VERB_QUIT) {
+		end_at_limit(d, limit);
 		return true;
 	}
-	struct client_command c = { d, &cmd, line };
-	return commands[cmd.verb].run(&c) == STEP_DONE;
+	if (cmd.verb == VERB_BDAT && error == COMMAND_SYNTAX)
+		error = COMMAND_OK; /* on_bdat() must not read on */
+	if (syntax_refused(d, error, cmd.verb == VERB_RCPT)) {
+		d->commands++;
+		return true;
+	}
+	if (has_undecided(d) && !commands[cmd.verb].while_judging)
+		return false;
+	if (p->need_hello && commands[cmd.verb].needs_hello)
+		return complain(d, HELLO_FIRST);
+	return run_command(d, &cmd, line);
 }
 
 static int emit_body(void *user, struct sv octets)
@@ -595,6 +641,7 @@ static bool step_sasl(struct dialog *d, struct sv in, size_t *ret_used)
 
 	if (r == LINE_MORE)
 		return *ret_used > 0;
+	d->commands++;
 	if (r == LINE_DONE && text_is_clean(line, false)) {
 		forward_line(d, WHAT_AUTH, line);
 	} else {

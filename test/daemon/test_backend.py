@@ -128,6 +128,7 @@ class Faults(DaemonCase):
         backend = self.fake()
         whole = dict(backend.replies)
         d = self.serve(backend)
+        self.send_one(d, self.bot(), "u@" + self.name("self"))  # the first door of all takes its pages
         backend.replies = dict(whole, body=lambda: time.sleep(3) or fakes.CLOSE)
         before = self.place.resident(d.pid)
         clients = []

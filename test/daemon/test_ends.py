@@ -154,11 +154,11 @@ class Ends(DaemonCase):
         self.assert_code(c.read(), 421, "421 4.3.2 ")
         self.end(d, 10)
 
-    def test_hangup_changes_nothing(self):
+    def test_hangup_disturbs_no_transaction(self):
         d = self.serve()
         c = self.begin(d, "hup@lab-sender.net")
         d.process.send_signal(signal.SIGHUP)
-        d.wait_log("does not reload")
+        d.wait_log(": reloaded;")
         self.assert_code(c.content(b"x\r\n"), 250)
 
     def test_killed_and_started_again(self):

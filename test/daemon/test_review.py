@@ -214,7 +214,7 @@ class HalfWay(DaemonCase):
 
     def test_a_client_that_has_said_all_reads_all(self):
         """It closes its side and reads late: what was answered, and the last words."""
-        d = self.serve(self.fake({"NOOP": "250 " + "n" * 480, "VRFY": fakes.CLOSE}))
+        d = self.serve(self.fake({"NOOP": "250 " + "n" * 480, "VRFY": fakes.CLOSE}), limits={"commands": 0})
         c = self.connect(d, self.bot())
         n = 12000
         pour(c.sock, b"NOOP\r\n" * n + b"VRFY x\r\n")

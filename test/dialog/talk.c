@@ -259,7 +259,9 @@ static void run_talk(struct run *r)
 				    .client_tls = t->client_tls,
 				    .xclient = t->xclient ? &xclient : NULL,
 				    .bare = t->bare,
-				    .relay_authenticated = t->relay };
+				    .relay_authenticated = t->relay,
+				    .commands_max = t->commands_max,
+				    .errors_max = t->errors_max };
 
 	if (t->fronted) {
 		conf.front_banner = SV(OWNER_BANNER);

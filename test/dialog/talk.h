@@ -52,6 +52,7 @@ struct talk {
 	bool fronted;
 	bool fronted_tls; /* what is offered under TLS is known too */
 	bool draining;    /* from the start */
+	uint32_t commands_max, errors_max;
 	struct talk_step steps[TALK_STEPS_MAX];
 	/* each recipient in order of RCPT: "ok1@b.net 250/250:12 ", told / its end: octets */
 	const char *ends;
@@ -180,6 +181,10 @@ struct talk {
 #define NO_RCPTS   "554 5.5.1 No valid recipients\r\n"
 #define IDLE_LIMIT "421 4.4.2 " OWNER_HOSTNAME ": timeout, closing connection (" OWNER_ID ")\r\n"
 #define DRAINED    "421 4.3.2 " OWNER_HOSTNAME " is shutting down; try again soon (" OWNER_ID ")\r\n"
+
+#define TOO_MANY(what)                                                                             \
+	"421 4.7.0 " OWNER_HOSTNAME ": too many " what " in one session (" OWNER_ID ")\r\n"
+#define UNKNOWN "500 5.5.1 Command unknown\r\n"
 
 #define TLS_READY   "220 2.0.0 Ready to start TLS\r\n"
 #define NO_TLS      "454 4.7.0 TLS is not available just now\r\n"

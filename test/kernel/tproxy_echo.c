@@ -49,6 +49,7 @@ static int listen_on(const char *address, int family)
 	if (family == AF_INET6)
 		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
 	set_transparent(fd, family);
+	set_option(fd, SOL_SOCKET, SO_MARK, (int)MARK_CLIENT);
 	socklen_t n = endpoint_to_sockaddr(&e, false, &sa);
 	if (bind(fd, (struct sockaddr *)&sa, n) < 0 || listen(fd, 128) < 0)
 		die(address);

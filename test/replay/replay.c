@@ -13,10 +13,10 @@
 #define WORDS_MAX 40
 
 static const int64_t time_limit_ms[DIALOG_WAIT_COUNT] = {
-	/* those of proxy/session.c */
-	[DIALOG_WAIT_COMMAND] = 5 * 60 * 1000,        [DIALOG_WAIT_DATA] = 3 * 60 * 1000,
-	[DIALOG_WAIT_VERDICT] = 5 * 60 * 1000,        [DIALOG_WAIT_BACKEND] = 5 * 60 * 1000,
-	[DIALOG_WAIT_BACKEND_FINAL] = 10 * 60 * 1000,
+	/* the defaults of conf/limits.c */
+	[DIALOG_WAIT_COMMAND] = 5 * 60 * 1000,      [DIALOG_WAIT_DATA] = 3 * 60 * 1000,
+	[DIALOG_WAIT_VERDICT] = 5 * 60 * 1000,      [DIALOG_WAIT_BACKEND] = 5 * 60 * 1000,
+	[DIALOG_WAIT_BACKEND_DATA] = 2 * 60 * 1000, [DIALOG_WAIT_BACKEND_FINAL] = 10 * 60 * 1000,
 };
 
 struct replay {
@@ -421,8 +421,12 @@ static void expect_state(struct replay *r, const char *what)
 
 static void expect_wait(struct replay *r, const char *what)
 {
-	static const char *const waits[] = { "command", "data",  "verdict",
-					     "backend", "final", "handshake" };
+	static const char *const waits[DIALOG_WAIT_COUNT] = {
+		[DIALOG_WAIT_COMMAND] = "command",         [DIALOG_WAIT_DATA] = "data",
+		[DIALOG_WAIT_VERDICT] = "verdict",         [DIALOG_WAIT_BACKEND] = "backend",
+		[DIALOG_WAIT_BACKEND_DATA] = "data-start", [DIALOG_WAIT_BACKEND_FINAL] = "final",
+		[DIALOG_WAIT_HANDSHAKE] = "handshake",
+	};
 
 	if (!r->owner.open)
 		fail(r, "the dialog is over");

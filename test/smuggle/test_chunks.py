@@ -282,7 +282,7 @@ class Tiny(matrix.Matrix):
 
     def tiny(self, backend):
         server = self.need(backend)
-        d = self.serve(server)
+        d = self.serve(server, limits={"commands": 0})
         text = b"Subject: x\r\n\r\n" + (b"0123456789 tiny chunks\r\n.\r\n\n.\n" * (self.COUNT // 30 + 1))
         text = text[:self.COUNT - 2] + b"\r\n"
         sender, client = "tiny-%s@lab-sender.net" % matrix.token(), self.bot()

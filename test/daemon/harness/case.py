@@ -1,14 +1,17 @@
 """Base of the cases: a daemon for each, clients by address, and what became of their mail."""
+import os
 import re
+import resource
 import socket
 import struct
 import subprocess
 import unittest
 
-from lab import mail, servers
+from lab import mail, paths, servers
 
 from . import fakes
 from .daemon import Conf, Daemon
+from .place import free_port
 
 ID = r"[a-z2-7]{12}"
 
@@ -57,6 +60,23 @@ class DaemonCase(unittest.TestCase):
         server = fakes.MailServer(self.place.backend, replies, port)
         self.addCleanup(server.stop)
         return server
+
+    def sink(self):
+        """Postfix's own test server: takes all mail and any number of connections."""
+        port = free_port(self.place.backend)
+
+        def limit():
+            hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+        user = ["-u", "nobody"] if os.geteuid() == 0 else []
+        argv = [paths.program("smtp-sink"), "-m", "12000"] + user + [
+            "%s:%d" % (self.place.backend, port), "1000"]
+        sink = servers.Server(self.place.host, "smtp-sink", argv, self.place.path("sink-%d.log" % port),
+                              lambda: self.place.host.listens(port), env=paths.environment(), before=limit)
+        sink.port = port
+        self.addCleanup(sink.stop)
+        return sink
 
     def need_client_source(self):
         if not self.place.can_be_client:

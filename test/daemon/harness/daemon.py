@@ -28,6 +28,7 @@ def base_conf(place, directory, port, source):
         "tls": {"hide": True},
         "events": {"json": os.path.join(directory, "events.jsonl")},
         "workers": 2,
+        "user": "root",  # directories of the cases are; test_privileges.py has another
     }
 
 
@@ -121,7 +122,7 @@ class Daemon(servers.Server):
         with open(self.events_file, encoding="utf-8") as f:
             return [e for e in map(json.loads, f) if e.get("event") == kind]
 
-    def wait_events(self, n=1, seconds=8.0, **match):
+    def wait_events(self, n=1, seconds=20.0, **match):
         """Exactly n of them, when they are written: many wait for the names of a door."""
         end = time.monotonic() + seconds
         while len(self.events(**match)) < n and time.monotonic() < end:

@@ -12,7 +12,7 @@ TPROXY_PORT = 2525
 
 def configuration(lab, action="reject", break_egress=False, extra="", hosted=True,
                   policy="", rows=(), scanners=(), tls="hide: true", listeners="",
-                  resolver=""):
+                  resolver="", fail="open"):
     """YAML. acme and guard are configured, mystery-scan.com is nobody's: guessed. listeners: more of them."""
     plan, listen = lab.plan, lab.mode == "listen"
     quoted = lambda items: "[%s]" % ", ".join('"%s"' % i for i in items)
@@ -30,6 +30,7 @@ listeners:
   - name: smtp
     mode: {mode}
     bind: {bind}{backend}
+    fail: {fail}
 {listeners}{server_addresses}
 trusted: {trusted}
 resolver: {{servers: ["{resolver}"], confirm: {confirm}{more}}}
@@ -45,6 +46,8 @@ scanners:
   - {{name: {defer_domain}, action: defer}}
 {rows}{hosted}tls: {{{tls}}}
 events: {{json: {events}}}
+limits: {{per_client: 0}}  # one address is many clients here
+user: root
 {extra}""".format(
         mode="listen" if listen else "tproxy", bind=quoted(bind), backend=backend,
         server_addresses="server_addresses: " + quoted(plan.server),
@@ -55,7 +58,7 @@ events: {{json: {events}}}
         acme_mx=acme_mx, guard_egress=guard_egress, printer_domain=printer_domain,
         printer=quoted(plan.printer), defer_domain=lab.defer_domain.name,
         hosted="hosted: [%s]\n" % lab.path("exim", "domains") if hosted else "",
-        events=lab.path("frontdoor", "events.jsonl"), extra=extra, tls=tls, listeners=listeners, more=resolver)
+        events=lab.path("frontdoor", "events.jsonl"), extra=extra, tls=tls, listeners=listeners, more=resolver, fail=fail)
 
 
 class Frontdoor(servers.Server):

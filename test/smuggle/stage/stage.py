@@ -52,7 +52,7 @@ class Stage(Place):
                 listeners.append({"name": "%s-%s" % (name, mode), "mode": "listen", "bind": ["%s:%d" % (self.server, port)],
                                   "backend": "%s:%d" % (self.backend, server.port), "source": source,
                                   "bare_newline": mode})
-        self.front = Daemon(Conf(self, None, listeners=listeners))
+        self.front = Daemon(Conf(self, None, listeners=listeners, limits={"commands": 0, "errors": 0}))
         self.started.append(self.front)
         # acme's scanner is heard of, so that what comes past it is refused for good.
         _, replies, final = mail.deliver(self.host, self.plan.acme[0], self.server, ["user@" + self.domain("acme")],

@@ -90,6 +90,11 @@ static void test_defaults(void **state)
 	assert_false(c->tls_hide);
 	assert_null(c->events_json);
 	assert_null(c->state);
+	assert_string_equal(conf_control(c), CONTROL_DEFAULT);
+	assert_int_equal(c->http.port, 0);
+	assert_int_equal(c->policy.enforce.spared, 0);
+	assert_null(c->policy.enforce.complaints);
+	assert_int_equal(c->policy.enforce.max_rejections, 2000);
 	assert_int_equal(c->policy.prove.mails, 20);
 	assert_int_equal(c->policy.prove.hours, 24);
 	assert_true(c->policy.prove.rival > 0.0999 && c->policy.prove.rival < 0.1001);
@@ -133,7 +138,9 @@ static void test_everything(void **state)
 		"12h,\n"
 		"  on_dns_failure: pass, on_unknown_domain: reject, strict_backup: true, "
 		"help_url: "
-		"\"https://isp.example/mx\", prove: {mails: 50, hours: 48, rival: 0.2}}\n"
+		"\"https://isp.example/mx\", prove: {mails: 50, hours: 48, rival: 0.2},"
+		" enforce: {share: 0.5%, complaints: /etc/complaints, max_rejections: 30%}}\n"
+		"http: \"[::1]:8025\"\ncontrol: none\n"
 		"scanners:\n"
 		"  - {name: acme, mx: [\"*.MX.Acme.Example\", mx.b\xc3\xbc"
 		"cher.example], egress: [mx, "
@@ -234,6 +241,11 @@ static void test_everything(void **state)
 	assert_true(c->tls_hide);
 	assert_string_equal(c->events_json, "/var/log/events.jsonl");
 	assert_string_equal(c->state, "/var/lib/state.db");
+	assert_int_equal(p->enforce.spared, 9950);
+	assert_string_equal(p->enforce.complaints, "/etc/complaints");
+	assert_int_equal(p->enforce.max_rejections, 3000);
+	assert_int_equal(c->http.port, 8025);
+	assert_null(conf_control(c));
 	assert_int_equal(p->prove.mails, 50);
 	assert_int_equal(p->prove.hours, 48);
 	assert_true(p->prove.rival > 0.199 && p->prove.rival < 0.201);
@@ -255,8 +267,8 @@ static const struct {
 	{ "listeners: [", "f:" },
 	{ ONE "polcy: {}",
 	  "f:2:1: polcy: unknown key; accepted: listeners, server_addresses, "
-	  "trusted, resolver, policy, scanners, catalogue, domains, hosted, tls, events, "
-	  "state, http, control, workers" },
+	  "trusted, resolver, policy, scanners, catalogue, domains, hosted, tls, limits, events, "
+	  "state, user, http, control, workers" },
 	{ ONE "policy:\n  acton: reject",
 	  "f:3:3: policy.acton: unknown key; accepted: action, guessed_action" },
 	{ ONE "policy: {action: reject, action: defer}",
@@ -282,6 +294,14 @@ static const struct {
 	{ ONE "policy: {stale_max: 5s}", "f:2:21: policy.stale_max: '5s' is out of range" },
 	{ ONE "policy: {stale_max: 99999999999999999999d}", "f:2:21: policy.stale_max: " },
 	{ ONE "policy: {help_url: \"a b\"}", "f:2:20: policy.help_url: this can't stand" },
+	{ ONE "http: 8025", "f:2:7: http: '8025' is no address with a port" },
+	{ ONE "http: 127.0.0.1:0", "f:2:7: http: '127.0.0.1:0' is no address with a port" },
+	{ ONE "control: \"\"", "f:2:10: control: too short or too long" },
+	{ ONE "policy: {enforce: {share: 5}}",
+	  "f:2:27: policy.enforce.share: '5' can't be; accepted: a share from 0% to 100%" },
+	{ ONE "policy: {enforce: {max_rejections: nan%}}",
+	  "f:2:36: policy.enforce.max_rejections: 'nan%' can't be" },
+	{ ONE "policy: {enforce: yes}", "f:2:19: policy.enforce: a value stands here" },
 	{ ONE "policy: {prove: {mails: none}}", "f:2:25: policy.prove.mails: 'none' can't be" },
 	{ ONE "policy: {prove: {mails: 0}}", "f:2:25: policy.prove.mails: '0' can't be" },
 	{ ONE "policy: {prove: {hours: 9000}}", "f:2:25: policy.prove.hours: '9000' can't be" },
@@ -294,6 +314,8 @@ static const struct {
 	{ ONE "state: \"\"", "f:2:8: state: too short or too long" },
 	{ ONE "state: [x]", "f:2:8: state: a list stands here" },
 	{ ONE "workers: 257", "f:2:10: workers: '257' can't be; accepted: a number from 0 to 256" },
+	{ ONE "user: \"\"", "f:2:7: user: " },
+	{ ONE "user: [root]", "f:2:7: user: " },
 	{ ONE "workers: -1", "f:2:10: workers: '-1' can't be" },
 	{ ONE "workers: \"4\"", "f:2:10: workers: '4' can't be" },
 	{ ONE "trusted: [10.0.0.1/8]", "f:2:11: trusted: '10.0.0.1/8' has bits set past its" },
@@ -303,6 +325,15 @@ static const struct {
 	{ ONE "resolver: {servers: [127.0.0.1]}",
 	  "f:2:22: resolver.servers: '127.0.0.1' is no address with a port; accepted: "
 	  "ADDRESS:PORT" },
+	{ ONE "limits: {memory: 5}",
+	  "f:2:18: limits.memory: '5' can't be; accepted: a number with K, M or G" },
+	{ ONE "limits: {memory: 1K}", "f:2:18: limits.memory: '1K' can't be" },
+	{ ONE "limits: {memory: 1025G}", "f:2:18: limits.memory: '1025G' can't be" },
+	{ ONE "limits: {per_client: -1}", "f:2:22: limits.per_client: '-1' can't be" },
+	{ ONE "limits: {timeouts: {data: 0s}}",
+	  "f:2:27: limits.timeouts.data: '0s' is out of range" },
+	{ ONE "limits: {conections: 5}",
+	  "f:2:10: limits.conections: unknown key; accepted: connections, per_client" },
 	{ ONE "resolver: {timeout_ms: 0}", "f:2:24: resolver.timeout_ms: '0' can't be" },
 	{ ONE "resolver: {confirm: yes}", "f:2:21: resolver.confirm: 'yes' is not known; accepted: "
 					  "authoritative, off" },
@@ -402,6 +433,37 @@ static const struct {
 	  "f:2:37: domains.allow: 'b example' is no domain name" },
 	{ ONE "domains: [{name: a.example, allow: [mx]}]", "f:2:37: domains.allow: 'mx' is no" },
 };
+
+static void test_limits(void **state)
+{
+	struct conf *c = NULL;
+	char *said;
+
+	assert_int_equal(load(ONE, &c, &said), 0);
+	assert_int_equal(c->limits.connections, 0);
+	assert_int_equal(c->limits.per_client, 200);
+	assert_int_equal(c->limits.memory, 0);
+	assert_int_equal(c->limits.command_ms, 300000);
+	assert_int_equal(c->limits.final_ms, 600000);
+	conf_free(c);
+	free(said);
+	assert_int_equal(load(ONE
+			      "limits: {connections: 7, per_client: 0, per_client_rate: 9, memory: "
+			      "3M, min_rate: 0, timeouts: {command: 2s, data_start: 1m}}",
+			      &c, &said),
+			 0);
+	assert_int_equal(c->limits.connections, 7);
+	assert_int_equal(c->limits.per_client, 0);
+	assert_int_equal(c->limits.per_client_rate, 9);
+	assert_int_equal(c->limits.memory, 3 << 20);
+	assert_int_equal(c->limits.min_rate, 0);
+	assert_int_equal(c->limits.commands, 10000);
+	assert_int_equal(c->limits.command_ms, 2000);
+	assert_int_equal(c->limits.data_start_ms, 60000);
+	assert_int_equal(c->limits.data_ms, 180000);
+	conf_free(c);
+	free(said);
+}
 
 static void test_wrong(void **state)
 {
@@ -521,10 +583,8 @@ static void test_warnings(void **state)
 	static const struct {
 		const char *text, *says;
 	} rows[] = {
-		{ ONE "http: 127.0.0.1:8025",
-		  "f:2:1: warning: http: this version does nothing with it\n" },
-		{ ONE "control: /run/x.sock",
-		  "f:2:1: warning: control: this version does nothing with it\n" },
+		{ ONE "http: 127.0.0.1:8025", "" },
+		{ ONE "control: /run/x.sock", "" },
 		{ TLS_ON "listeners: [{mode: tproxy, port: 465}]",
 		  "f:3:34: warning: listeners.port: clients of port 465 speak TLS from the first "
 		  "octet; " },
@@ -564,10 +624,11 @@ static void test_no_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),  cmocka_unit_test(test_everything),
-		cmocka_unit_test(test_wrong),     cmocka_unit_test(test_all_errors),
-		cmocka_unit_test(test_catalogue), cmocka_unit_test(test_many_sources),
-		cmocka_unit_test(test_warnings),  cmocka_unit_test(test_no_file),
+		cmocka_unit_test(test_defaults),     cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_wrong),        cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_all_errors),   cmocka_unit_test(test_catalogue),
+		cmocka_unit_test(test_many_sources), cmocka_unit_test(test_warnings),
+		cmocka_unit_test(test_no_file),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@ static struct event_rcpt sample(void)
 	struct event_rcpt e = { .time_ms = 1795550462003, /* 2026-11-24T20:01:02.003Z */
 				.id = "AbC123",
 				.listener = "smtp",
+				.client_name = "out.example.net",
 				.helo = "worm",
 				.rcpt_domain = "example.org",
 				.door = DOOR_SCANNER,
@@ -49,7 +50,8 @@ static void test_all_fields(void **state)
 	struct event_rcpt e = sample();
 
 	expect(&e, "{\"time\":\"2026-11-24T20:01:02.003Z\",\"id\":\"AbC123\",\"listener\":\"smtp\","
-		   "\"client\":\"192.0.2.9\",\"client_port\":40000,\"server\":\"2001:db8::25\","
+		   "\"client\":\"192.0.2.9\",\"client_port\":40000,"
+		   "\"client_name\":\"out.example.net\",\"server\":\"2001:db8::25\","
 		   "\"helo\":\"worm\",\"rcpt_domain\":\"example.org\",\"door\":\"scanner\","
 		   "\"door_name\":\"apex\",\"grade\":\"configured\",\"finding\":\"direct\","
 		   "\"action\":\"defer\",\"wanted\":\"reject\",\"restraint\":\"never-heard\","
@@ -70,7 +72,8 @@ static void test_unknown_fields(void **state)
 				.auth = true };
 
 	expect(&e, "{\"time\":\"1970-01-01T00:00:00.000Z\",\"id\":null,\"listener\":null,"
-		   "\"client\":\"::\",\"client_port\":null,\"server\":\"::\",\"helo\":null,"
+		   "\"client\":\"::\",\"client_port\":null,"
+		   "\"client_name\":null,\"server\":\"::\",\"helo\":null,"
 		   "\"rcpt_domain\":null,\"door\":null,\"door_name\":null,\"grade\":null,"
 		   "\"finding\":\"pass\",\"action\":\"pass\",\"wanted\":\"pass\","
 		   "\"restraint\":null,\"reason\":\"trusted\",\"scanner\":null,\"mx\":null,"

@@ -250,6 +250,7 @@ static void test_whole(void **state)
 		"add table inet frontdoor\n"
 		"delete table inet frontdoor\n"
 		"table inet frontdoor {\n"
+		"\tcomment \"made by frontdoor net\"\n"
 		"\tset alive {\n"
 		"\t\ttype inet_service\n"
 		"\t\tflags timeout\n"
@@ -264,6 +265,7 @@ static void test_whole(void **state)
 		"\tset scanners {\n"
 		"\t\ttype ipv4_addr\n"
 		"\t\tflags interval,timeout\n"
+		"\t\tauto-merge\n"
 		"\t}\n"
 		"\tchain prerouting {\n"
 		"\t\ttype filter hook prerouting priority -90; policy accept;\n"
@@ -273,6 +275,8 @@ static void test_whole(void **state)
 		"\t\ttcp flags & (fin | syn | rst | ack) == syn tcp dport @alive ip daddr @servers "
 		"ip saddr != @scanners ip saddr != @servers ct mark set ct mark & 0xffffff00 | "
 		"0xfd\n"
+		"\t\tct mark & 0xff == 0xfd tcp flags & (fin | syn | rst | ack) == syn "
+		"tcp dport != @alive ct mark set ct mark & 0xffffff00\n"
 		"\t\tct mark & 0xff == 0xfd ct direction original tcp dport 25 ip daddr @servers "
 		"tproxy ip to 127.0.0.1:2525 meta mark set meta mark & 0xffffff00 | 0x1 accept\n"
 		"\t\tct mark & 0xff == 0xfd tcp flags & (fin | syn | rst | ack) == syn "
@@ -299,6 +303,90 @@ static void test_whole(void **state)
 	buf_deinit(&text);
 	ruleset_deinit(&r);
 	prefix_set_deinit(&f.conf.policy.server_addresses);
+}
+
+struct straight_case {
+	const char *name;
+	struct listener_conf listener;
+	const char *accept_proxy; /* NULL: nobody */
+	const char *elements[2];  /* of scanners and scanners6; NULL: none */
+};
+
+static const struct straight_case straight_cases[] = {
+	{ "the trusted",
+	  { .backend_original = true },
+	  NULL,
+	  { "elements = { 192.0.2.0-192.0.2.255, 198.51.100.7 }\n",
+	    "elements = { 2001:db8:9::1 }\n" } },
+	{ "not who says for whom he speaks",
+	  { .backend_original = true },
+	  "192.0.2.128/25",
+	  { "elements = { 198.51.100.7 }\n", "elements = { 2001:db8:9::1 }\n" } },
+	{ "another backend", { .backend_original = false }, NULL, { NULL } },
+	{ "who must be told the client",
+	  { .backend_original = true, .send = SEND_PROXY_V2 },
+	  NULL,
+	  { NULL } },
+	{ "TLS only here",
+	  { .backend_original = true, .upstream_tls = UPSTREAM_OFF },
+	  NULL,
+	  { NULL } },
+};
+
+static void add_prefix(struct prefix_set *set, const char *text)
+{
+	struct prefix p;
+
+	assert_int_equal(prefix_parse(sv_from(text), &p), 0);
+	assert_int_equal(prefix_set_add(set, &p), 0);
+}
+
+static void check_straight(const struct straight_case *c)
+{
+	static const char *const trusted[] = { "192.0.2.0/24", "198.51.100.7", "2001:db8:9::1" };
+	static const char *const sets[] = { "\tset scanners {", "\tset scanners6 {" };
+	struct listener_conf *l;
+	struct ruleset r;
+	struct fixture f;
+	struct buf text;
+
+	set_up(&f, &cases[0]);
+	l = &f.listeners[0];
+	l->backend_original = c->listener.backend_original;
+	l->send = c->listener.send;
+	l->upstream_tls = c->listener.upstream_tls;
+	if (c->accept_proxy)
+		add_prefix(&l->accept_proxy, c->accept_proxy);
+	prefix_set_seal(&l->accept_proxy);
+	for (size_t i = 0; i < ARRAY_SIZE(trusted); i++)
+		add_prefix(&f.conf.policy.trusted, trusted[i]);
+	prefix_set_seal(&f.conf.policy.trusted);
+	assert_int_equal(ruleset_from_conf(&f.conf, stderr, &r), 0);
+	buf_init(&text, RULESET_TEXT_MAX);
+	assert_int_equal(ruleset_write(&r, &text), 0);
+	assert_int_equal(buf_add(&text, "", 1), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
+		const char *set = strstr(buf_view(&text).p, sets[i]);
+		assert_non_null(set);
+		const char *elements = strstr(set, "elements"), *end = strstr(set, "\t}\n");
+		if (elements > end)
+			elements = NULL;
+		size_t n = c->elements[i] ? strlen(c->elements[i]) : 0;
+		if (c->elements[i] ? !elements || strncmp(elements, c->elements[i], n) != 0
+				   : elements != NULL)
+			fail_msg("%s: %.*s", c->name, (int)(end - set), set);
+	}
+	buf_deinit(&text);
+	ruleset_deinit(&r);
+	prefix_set_deinit(&l->accept_proxy);
+	prefix_set_deinit(&f.conf.policy.trusted);
+	prefix_set_deinit(&f.conf.policy.server_addresses);
+}
+
+static void test_straight(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(straight_cases); i++)
+		check_straight(&straight_cases[i]);
 }
 
 static void test_too_long(void **state)
@@ -331,9 +419,8 @@ static void test_commands(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cases),
-		cmocka_unit_test(test_whole),
-		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_cases),    cmocka_unit_test(test_whole),
+		cmocka_unit_test(test_straight), cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_commands),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,8 @@
  */
 #include "fixture.h"
 
+#include "policy/share.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -49,6 +51,8 @@ enum { /* restraints */
        R_PRIVATE,
        R_IDENTITY,
        R_STARTTLS,
+       R_SHARE,
+       R_STOPPED,
        R_UNCONFIRMED,
        RESTRAINTS,
 };
@@ -260,6 +264,13 @@ static void stage_set(struct stage *s, int door, int client, enum action action,
 	case R_STARTTLS:
 		s->f.observe_only = true;
 		break;
+	case R_SHARE:
+		s->policy.enforce.spared = SHARE_ALL;
+		break;
+	case R_STOPPED:
+		s->policy.enforce.spared = SHARE_ALL; /* the other one is told */
+		s->f.enforce_stopped = true;
+		break;
 	case R_UNCONFIRMED:
 		s->dns.confirmed_ms = NOW - 10 * 1000 - 1;
 		break;
@@ -394,6 +405,10 @@ static struct expected oracle(int door, int client, enum action action, int rest
 		cap(&e, ACTION_OBSERVE, RESTRAINT_IDENTITY);
 	if (restraint == R_STARTTLS)
 		cap(&e, ACTION_OBSERVE, RESTRAINT_STARTTLS);
+	if (restraint == R_SHARE)
+		cap(&e, ACTION_OBSERVE, RESTRAINT_SHARE);
+	if (restraint == R_STOPPED)
+		cap(&e, ACTION_OBSERVE, RESTRAINT_STOPPED);
 	if (restraint == R_UNCONFIRMED)
 		cap(&e, ACTION_DEFER, RESTRAINT_UNCONFIRMED);
 	if (e.action >= ACTION_DEFER)
@@ -633,6 +648,8 @@ static void test_shapes(void **state)
 		{ RCPT_NO_DOMAIN, ACTION_OBSERVE, ACTION_REJECT, R_NONE, 0, REASON_LITERAL },
 		{ RCPT_NO_DOMAIN, ACTION_DEFER, ACTION_OBSERVE, R_NONE, 550, REASON_LITERAL },
 		{ RCPT_NO_DOMAIN, ACTION_UNSET, ACTION_REJECT, R_STARTTLS, 0, REASON_LITERAL },
+		{ RCPT_NO_DOMAIN, ACTION_UNSET, ACTION_REJECT, R_SHARE, 0, REASON_LITERAL },
+		{ RCPT_NO_DOMAIN, ACTION_UNSET, ACTION_REJECT, R_STOPPED, 0, REASON_LITERAL },
 		{ RCPT_NO_DOMAIN, ACTION_UNSET, ACTION_REJECT, R_PRIVATE, 0, REASON_LITERAL },
 	};
 
