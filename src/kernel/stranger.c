@@ -14,11 +14,14 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define INSIDE     "outside" /* its interface, in its namespace */
 #define CONNECT_MS 5000
 #define LINE_MS    10000
+#define GOODBYE_MS 1000
+#define END_MS     3000
 
 static const uint8_t host_v4[4] = { 198, 18, 255, 253 }, own_v4[4] = { 198, 18, 255, 254 };
 static const uint8_t host_v6[16] = { 0xfd, 0x66, 0x72, 0x6f, 0x6e, 0x74, [15] = 1 };
@@ -149,14 +152,31 @@ static void read_line(int fd, char *line, size_t size)
 			*c = '?';
 }
 
+/* Goodbye, heard or not: what the daemon isn't told before the interface goes, it would keep as a
+ * session until its time is up. */
+static void hang_up(int *held)
+{
+	static const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+	struct pollfd p = { .fd = *held, .events = POLLIN };
+	char rest[512];
+
+	if (*held < 0)
+		return;
+	if (send(*held, "QUIT\r\n", 6, MSG_NOSIGNAL) == 6)
+		while (poll(&p, 1, GOODBYE_MS) > 0 && recv(*held, rest, sizeof(rest), 0) > 0)
+			;
+	(void)setsockopt(*held, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	close(*held);
+	*held = -1;
+}
+
 static void call(const struct call *c, int *held, struct stranger_call *ret)
 {
 	struct sockaddr_storage sa;
 	socklen_t n = sizeof(sa);
 
 	*ret = (struct stranger_call) { 0 };
-	if (*held >= 0)
-		close(*held);
+	hang_up(held);
 	*held = socket(addr_is_v4(&c->to.addr) ? AF_INET : AF_INET6,
 		       SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	ret->error = *held < 0 ? errno : connect_within(*held, &c->to);
@@ -190,8 +210,9 @@ static void live(int fd)
 	while (recv(fd, &c, sizeof(c), 0) == sizeof(c)) {
 		call(&c, &held, &result);
 		if (send(fd, &result, sizeof(result), MSG_NOSIGNAL) < 0)
-			return;
+			break;
 	}
+	hang_up(&held);
 }
 
 /* ---- this side ---- */
@@ -262,15 +283,27 @@ int stranger_connect(struct stranger *s, const struct endpoint *to, bool silent,
 	return receive(s->fd, ret_call, sizeof(*ret_call));
 }
 
+/* It hangs up and ends when there is nobody to ask it; not for ever. */
+static void wait_for_end(pid_t pid)
+{
+	static const struct timespec moment = { .tv_nsec = 10 * 1000000 };
+
+	for (int ms = 0; ms < END_MS; ms += 10) {
+		if (waitpid(pid, NULL, WNOHANG) != 0)
+			return;
+		(void)nanosleep(&moment, NULL);
+	}
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 void stranger_end(struct stranger *s)
 {
 	close(s->fd);
+	if (s->pid > 0)
+		wait_for_end(s->pid);
 	/* now, not when the kernel gets round to it: down must find nothing */
 	if (s->paired)
 		(void)change_link(STRANGER_INTERFACE, true);
-	if (s->pid > 0) {
-		kill(s->pid, SIGKILL);
-		while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
 }

@@ -479,10 +479,10 @@ static void on_question(uv_async_t *async)
 
 bool worker_answers(struct worker *w)
 {
+	if (atomic_load(&w->done)) /* its sessions are over: nobody waits for it */
+		return true;
 	bool answered = atomic_exchange(&w->answered, false);
-
-	if (!atomic_load(&w->done))
-		uv_async_send(&w->question);
+	uv_async_send(&w->question);
 	return answered;
 }
 
