@@ -44,7 +44,8 @@ struct resolver_conf {
 	/* About a source; text is one line, without newline, that begins with its key:
 	 *   "egress-stale"    a refresh failed, for the first time since the last good one: its
 	 *                     former set goes on to count, or the fallback does
-	 *   "egress-gone"     its record is there no more: the set counts for its TTL yet
+	 *   "egress-gone"     its record is there no more: the set counts for its TTL yet, then the
+	 *                     fallback, if there is one
 	 *   "egress-back"     it is well again after one of these
 	 *   "egress-left-out" a term of it is left out (once for each reason) */
 	void (*on_trouble)(void *user, const char *kind, const char *text);

@@ -348,18 +348,26 @@ static void source_gone(struct resolver *r, struct source *s, const struct egres
 	}
 	s->fails = 0;
 	s->gone_until_ms = 0;
-	if (r->conf.fallback && r->conf.fallback(r->conf.user, s->entry->key))
+	if (r->conf.fallback && r->conf.fallback(r->conf.user, s->entry->key)) {
+		bool first = !last || !last->fallback;
+
 		publish_unknown(r, s, found, now);
-	else
+		last = source_value(s);
+		if (first && last && last->fallback)
+			trouble(r, "egress-gone", s, "there is no such record",
+				"what was shipped counts", last->set.n);
+	} else {
 		publish_and_tell(r, s, found);
+	}
 	due_at(r, s, found->expires_ms);
 }
 
 static void source_known(struct resolver *r, struct source *s, const struct egress_source *found)
 {
+	const struct egress_source *last = source_value(s);
 	int64_t now = clock_mono_ms(), ahead = (found->expires_ms - now) / 10;
 
-	if (s->fails || s->gone_until_ms)
+	if (s->fails || s->gone_until_ms || (last && last->fallback))
 		trouble(r, "egress-back", s, "looked up again", "", found->set.n);
 	s->fails = 0;
 	s->gone_until_ms = 0;

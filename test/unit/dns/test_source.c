@@ -654,6 +654,12 @@ static void test_gone_shipped(void **state)
 	(void)state;
 	fake.mode = GONE;
 	CHECK(get("spf:shipped.lab.net"), "stale fallback 192.0.2.99/32");
+	assert_true(was_told("egress-gone: spf:shipped.lab.net: there is no such record; what was "
+			     "shipped counts"));
+	fake.mode = GOOD;
+	pass(3600);
+	WAIT_FOR(peek_is("spf:shipped.lab.net", KNOWN));
+	assert_true(was_told("egress-back: spf:shipped.lab.net"));
 }
 
 static void test_none(void **state)
