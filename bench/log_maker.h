@@ -43,7 +43,7 @@ static inline bool rng_permille(struct rng *r, uint32_t chance)
 
 /* ---- the world ---- */
 
-/* DESIGN.md, "Which door a domain has". */
+/* As in doc/events.md, "door". */
 enum door {
 	DOOR_SCANNER,
 	DOOR_SELF,

@@ -58,6 +58,21 @@ int sv_to_u64(struct sv v, uint64_t max, uint64_t *ret_value)
 	return 0;
 }
 
+struct sv sv_list_line(struct sv line)
+{
+	const char *comment = line.n ? memchr(line.p, '#', line.n) : NULL;
+
+	if (comment)
+		line.n = (size_t)(comment - line.p);
+	while (line.n > 0 && strchr(" \t\r\n", line.p[line.n - 1]))
+		line.n--;
+	while (line.n > 0 && strchr(" \t", line.p[0])) {
+		line.p++;
+		line.n--;
+	}
+	return line;
+}
+
 char *sv_dup(struct sv v)
 {
 	char *s = malloc(v.n + 1);

@@ -65,6 +65,9 @@ int sv_to_u64(struct sv v, uint64_t max, uint64_t *ret_value);
 
 /* Copies v as a NUL-terminated string; NULL when memory ran out. */
 char *sv_dup(struct sv v);
+/* What a line of a list that operators keep says: without its comment (from #), and the spaces
+ * around. n == 0: nothing. */
+struct sv sv_list_line(struct sv line);
 
 /* For CLEANUP(): frees what the local char * points to. */
 static inline void cleanup_free(void *p)

@@ -133,17 +133,28 @@ static void print_status(const json_t *o)
 	print_counts(json_object_get(o, "counters"), "nothing else");
 }
 
-int cli_status(int argc, char **argv)
+/* Asks the daemon for the command of this name. ret_answer NULL: the exit status is all there is,
+ * and a failure has been told on stderr. */
+static int ask(int argc, char **argv, int wait_s, struct request_options *ret_options,
+	       json_t **ret_answer)
 {
-	struct request_options o;
 	CLEANUP(cleanup_free) char *path = NULL;
-	json_t *answer = NULL;
-	int status = request_options(argc, argv, &o);
+	int status = request_options(argc, argv, ret_options);
 
 	if (status >= 0)
 		return status;
-	if ((status = request_socket(&o, &path)) != CLI_DONE ||
-	    (status = request_send(path, "status", ANSWER_S, &answer)) != CLI_DONE)
+	if ((status = request_socket(ret_options, &path)) != CLI_DONE)
+		return status;
+	return request_send(path, argv[0], wait_s, ret_answer);
+}
+
+int cli_status(int argc, char **argv)
+{
+	struct request_options o;
+	json_t *answer = NULL;
+	int status = ask(argc, argv, ANSWER_S, &o, &answer);
+
+	if (!answer)
 		return status;
 	if (o.json) {
 		json_dumpf(answer, stdout, JSON_COMPACT);
@@ -159,14 +170,10 @@ int cli_status(int argc, char **argv)
 static int change(int argc, char **argv)
 {
 	struct request_options o;
-	CLEANUP(cleanup_free) char *path = NULL;
 	json_t *answer = NULL;
-	int status = request_options(argc, argv, &o);
+	int status = ask(argc, argv, CHANGE_S, &o, &answer);
 
-	if (status >= 0)
-		return status;
-	if ((status = request_socket(&o, &path)) != CLI_DONE ||
-	    (status = request_send(path, argv[0], CHANGE_S, &answer)) != CLI_DONE)
+	if (!answer)
 		return status;
 	if (o.json)
 		json_dumpf(answer, stdout, JSON_COMPACT);

@@ -22,27 +22,16 @@ static json_t *event_json(const struct explain *x, const struct decide_facts *f,
 		.time_ms = clock_wall_ms(),
 		.client = { .addr = x->client },
 		.server = { .addr = x->server },
-		.door = d->door,
-		.door_known = d->door_known,
-		.grade = d->grade,
-		.finding = d->finding,
-		.action = d->action,
-		.wanted = d->wanted,
-		.restraint = d->restraint,
-		.reason = d->reason,
 		.reply = d->code,
 	};
 	json_t *json;
 	char *line;
 
-	if (d->door == DOOR_SELF || d->door == DOOR_BACKUP)
-		e.door_name = "mx";
-	else if (f->domain && f->dns)
+	event_rcpt_decided(&e, d);
+	if (!e.door_name && f->domain && f->dns)
 		e.door_name = first_name(x, f);
-	snprintf(e.listener, sizeof(e.listener), "%s", x->listener->name);
-	snprintf(e.rcpt_domain, sizeof(e.rcpt_domain), "%s", f->domain ? f->domain : "");
-	snprintf(e.scanner, sizeof(e.scanner), "%s", d->scanner);
-	snprintf(e.mx, sizeof(e.mx), "%s", d->mx);
+	event_copy(e.listener, sizeof(e.listener), x->listener->name);
+	event_copy(e.rcpt_domain, sizeof(e.rcpt_domain), f->domain);
 	line = event_rcpt_json(&e);
 	json = line ? json_loads(line, 0, NULL) : NULL;
 	free(line);

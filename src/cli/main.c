@@ -9,7 +9,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
-	{ "serve", cli_serve, "serve -c FILE" },
+	{ "serve", cli_serve, "serve [--net [--no-test]] -c FILE" },
 	{ "check", cli_check, "check -c FILE" },
 	{ "explain", cli_explain, "explain [-c FILE] [--json] --client IP --server IP RCPT..." },
 	{ "logs", cli_logs,
@@ -22,7 +22,7 @@ static const struct {
 	{ "reload", cli_reload, "reload [-c FILE] [--socket PATH] [--json]" },
 	{ "restart", cli_restart, "restart [-c FILE] [--socket PATH] [--json]" },
 	{ "resume", cli_resume, "resume [-c FILE] [--socket PATH] [--json]" },
-	{ "net", cli_net, "net up|down|show [--dry-run] -c FILE" },
+	{ "net", cli_net, "net up [--dry-run] [--no-test] -c FILE | down [--dry-run] | show" },
 };
 
 static void usage(FILE *to)

@@ -213,16 +213,9 @@ int conf_load(const char *file, FILE *err, struct conf **ret_conf)
  * none. */
 static struct sv hosted_name(struct sv line)
 {
-	const char *end = line.n ? memchr(line.p, '#', line.n) : NULL;
+	const char *end;
 
-	if (end)
-		line.n = (size_t)(end - line.p);
-	while (line.n > 0 && strchr(" \t\r\n", line.p[line.n - 1]))
-		line.n--;
-	while (line.n > 0 && strchr(" \t", line.p[0])) {
-		line.p++;
-		line.n--;
-	}
+	line = sv_list_line(line);
 	end = line.n ? memchr(line.p, ':', line.n) : NULL;
 	if (end)
 		line.n = (size_t)(end - line.p);

@@ -1,7 +1,8 @@
 /*
- * The configuration: one immutable snapshot made from a YAML file. Names, defaults and errors are
- * DESIGN.md's contract ("Configuration and commands"): an error is one line "FILE:LINE:COLUMN: what
- * is wrong; what is accepted". What this version can't do is an error too, never silently ignored.
+ * The configuration: one immutable snapshot made from a YAML file. Names and
+ * defaults are those of frontdoor.yaml(5), which others rely on: an error is one line
+ * "FILE:LINE:COLUMN: what is wrong; what is accepted". What this version can't do is an error too,
+ * never silently ignored.
  */
 #pragma once
 

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "base/addr.h"
-#include "policy/verdict.h"
+#include "policy/decide.h"
 
 #define EVENT_TEXT_MAX 256
 
@@ -39,6 +39,11 @@ struct event_rcpt {
 	uint64_t bytes;
 	int64_t ms; /* from RCPT to its reply */
 };
+
+/* text, cut to what the field holds; NULL as "". */
+void event_copy(char *out, size_t size, const char *text);
+/* All that a decision says; door_name only where the address says nothing else ("mx"). */
+void event_rcpt_decided(struct event_rcpt *e, const struct decision *d);
 
 struct event_sink;
 

@@ -34,26 +34,25 @@ static void request_init(struct request *q, int type, int flags)
 	};
 }
 
-static void request_add_u32(struct request *q, unsigned short type, uint32_t value)
+static void request_add(struct request *q, unsigned short type, const void *value, size_t n)
 {
 	struct rtattr *a = (void *)((char *)q + NLMSG_ALIGN(q->head.nlmsg_len));
 
-	INVARIANT(q->head.nlmsg_len + RTA_SPACE(sizeof(value)) <= sizeof(*q));
+	INVARIANT(q->head.nlmsg_len + RTA_SPACE(n) <= sizeof(*q));
 	a->rta_type = type;
-	a->rta_len = RTA_LENGTH(sizeof(value));
-	memcpy(RTA_DATA(a), &value, sizeof(value));
-	q->head.nlmsg_len = NLMSG_ALIGN(q->head.nlmsg_len) + RTA_SPACE(sizeof(value));
+	a->rta_len = (unsigned short)RTA_LENGTH(n);
+	memcpy(RTA_DATA(a), value, n);
+	q->head.nlmsg_len = NLMSG_ALIGN(q->head.nlmsg_len) + (uint32_t)RTA_SPACE(n);
+}
+
+static void request_add_u32(struct request *q, unsigned short type, uint32_t value)
+{
+	request_add(q, type, &value, sizeof(value));
 }
 
 static void request_add_u8(struct request *q, unsigned short type, uint8_t value)
 {
-	struct rtattr *a = (void *)((char *)q + NLMSG_ALIGN(q->head.nlmsg_len));
-
-	INVARIANT(q->head.nlmsg_len + RTA_SPACE(sizeof(value)) <= sizeof(*q));
-	a->rta_type = type;
-	a->rta_len = RTA_LENGTH(sizeof(value));
-	memcpy(RTA_DATA(a), &value, sizeof(value));
-	q->head.nlmsg_len = NLMSG_ALIGN(q->head.nlmsg_len) + RTA_SPACE(sizeof(value));
+	request_add(q, type, &value, sizeof(value));
 }
 
 static int netlink_open(void)

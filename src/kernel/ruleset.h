@@ -1,7 +1,7 @@
 /*
  * What the kernel has to do for listeners in tproxy mode, as text and as values: pure, made from
  * the configuration alone. net.h applies it. One table serves the gateway and the mail server's own
- * host (DESIGN.md, "Kernel plumbing"); each family has its half of it.
+ * host; each family has its half of it.
  *
  * The daemon's side of the bargain, for each tproxy listener: it listens on bind with
  * IP_TRANSPARENT (IPV6_TRANSPARENT), finds the original destination with getsockname(), and

@@ -21,7 +21,7 @@ enum flow_kind {
 	FLOW_REFUSED,       /* not taken */
 };
 
-/* DESIGN.md, "Configuration and commands": the words of logs --json. */
+/* The words of logs --json; doc/logs.md, "Classes". */
 enum mail_class {
 	CLASS_SCANNER,
 	CLASS_DIRECT,

@@ -242,8 +242,6 @@ static void note_domain(struct judge *j, struct book *b, uint32_t domain,
 			const struct decide_facts *f, const struct decision *d)
 {
 	struct book_domain *row = &b->domains[domain];
-	const struct addr *leads_to = NULL;
-	int best = -1;
 
 	if (!d->door_known || row->door_known)
 		return;
@@ -252,21 +250,7 @@ static void note_domain(struct judge *j, struct book *b, uint32_t domain,
 	row->grade = (uint8_t)d->grade;
 	row->scanner = keep(b, d->scanner);
 	row->mx = keep(b, d->mx);
-	/* For the safeguard against not knowing our own address, as in the daemon. */
-	if (!d->hosted || !f->dns || f->dns->kind == FACTS_FAILED)
-		return;
-	enum door_kind kind = door_classify(f, &best);
-	bool self = kind == DOOR_SELF || kind == DOOR_BACKUP;
-	bool known = d->grade == GRADE_CONFIGURED || d->grade == GRADE_PROVEN;
-
-	if (!self && !known && best >= 0 && f->dns->hosts[best].n_addrs > 0) {
-		struct door_owner owner;
-
-		door_owner_of(f, best, &owner);
-		if (!owner.row)
-			leads_to = &f->dns->hosts[best].addrs[0];
-	}
-	memory_door_seen(j->memory, f->domain, self, leads_to);
+	decide_remember_door(f, d, j->memory);
 }
 
 static enum mail_class class_of(enum reason reason)

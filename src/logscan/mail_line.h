@@ -1,6 +1,6 @@
 /*
- * A line of `logs --json` and `logs --csv`: one message × recipient domain. Names as in DESIGN.md's
- * contract; doc/logs.md explains them.
+ * A line of `logs --json` and `logs --csv`: one message × recipient domain. doc/logs.md
+ * explains the names.
  */
 #pragma once
 

@@ -194,18 +194,29 @@ static bool zone(const char *p, const char *end, bool colon, int64_t *ret_east)
 	return true;
 }
 
+/* "2026-03-01 12:34:56.789" at *p, between between date and time; *p moves behind it. */
+static int dated_time(struct stamp *s, const char **p, const char *end, char between,
+		      int64_t *ret_of_hour)
+{
+	int64_t of_hour;
+
+	if (end - *p < 19 || dated_hour(s, *p, between) < 0)
+		return -EINVAL;
+	of_hour = minutes_seconds(*p + 13);
+	if (of_hour < 0)
+		return -EINVAL;
+	*p += 19;
+	*ret_of_hour = of_hour + fraction(p, end);
+	return 0;
+}
+
 int stamp_exim(struct stamp *s, struct sv line, int64_t *ret_ms, int32_t *ret_day, size_t *ret_n)
 {
 	const char *p = line.p, *end = line.p + line.n;
 	int64_t of_hour, east;
 
-	if (line.n < 19 || dated_hour(s, p, ' ') < 0)
+	if (dated_time(s, &p, end, ' ', &of_hour) < 0)
 		return -EINVAL;
-	of_hour = minutes_seconds(p + 13);
-	if (of_hour < 0)
-		return -EINVAL;
-	p += 19;
-	of_hour += fraction(&p, end);
 	if (p < end && *p != ' ')
 		return -EINVAL;
 	/* What else a line begins with has a letter, a digit or a bracket there. */
@@ -227,13 +238,8 @@ int stamp_rfc3339(struct stamp *s, struct sv line, int64_t *ret_ms, int32_t *ret
 	const char *p = line.p, *end = line.p + line.n;
 	int64_t of_hour, east;
 
-	if (line.n < 19 || dated_hour(s, p, 'T') < 0)
+	if (dated_time(s, &p, end, 'T', &of_hour) < 0)
 		return -EINVAL;
-	of_hour = minutes_seconds(p + 13);
-	if (of_hour < 0)
-		return -EINVAL;
-	p += 19;
-	of_hour += fraction(&p, end);
 	if (p < end && *p == 'Z') {
 		p++;
 		*ret_ms = s->dated.civil_ms + of_hour;

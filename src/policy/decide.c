@@ -1,7 +1,7 @@
 /*
- * The order of the verdict is DESIGN.md's ("The verdict"). What is found out first decides: a
- * pass is looked for in all places, cheap ones first, before anything is held against a client.
- * Restraints only ever lower an action.
+ * The order of the verdict; its words are explained in doc/events.md. What is found out first
+ * decides: a pass is looked for in all places, cheap ones first, before anything is held against a
+ * client. Restraints only ever lower an action.
  */
 #include "policy/decide.h"
 

@@ -1,7 +1,7 @@
 /*
- * The verdict on one recipient domain: facts in, decision out (DESIGN.md, "Which door a domain
- * has", "How sure", "The verdict"). Pure: no sockets, clock or globals. What DNS has to be asked
- * for is a positive outcome; the caller asks and calls again with it.
+ * The verdict on one recipient domain: facts in, decision out (doc/events.md, doc/scanners.md).
+ * Pure: no sockets, clock or globals. What DNS has to be asked for is a positive outcome; the
+ * caller asks and calls again with it.
  */
 #pragma once
 
@@ -89,6 +89,10 @@ bool server_address_is(const struct decide_facts *facts, const struct addr *addr
  * -1. */
 enum door_kind door_classify(const struct decide_facts *facts, int *ret_best);
 
+/* What memory_door_seen() is told of a decision, if it concerns it. */
+void decide_remember_door(const struct decide_facts *facts, const struct decision *decision,
+			  struct memory *memory);
+
 /* How it is known whose an MX host is; the first of these that says anything. */
 enum owner_from {
 	OWNER_CONFIGURED, /* scanners:, by the host's name or its CNAME target */
@@ -137,7 +141,7 @@ bool door_next_scanner(const struct decide_facts *facts, int *host, char name[DE
 /* The stricter of two decisions about one recipient (source-routed addresses). */
 const struct decision *decision_stricter(const struct decision *a, const struct decision *b);
 
-/* The reply for a refusal with its CRLF, as DESIGN.md words it, cut to RFC 5321's 512 octets; into
+/* The reply for a refusal with its CRLF, cut to RFC 5321's 512 octets; into
  * out[512]. Returns its length. server: the address in "delivery to ADDRESS". */
 size_t decision_reply(const struct decision *d, const struct policy *policy, const char *domain,
 		      const struct addr *server, const char *id, char *out);

@@ -426,3 +426,26 @@ bool door_primary_answers(const struct decide_facts *facts, const struct door *d
 	}
 	return false;
 }
+
+void decide_remember_door(const struct decide_facts *facts, const struct decision *decision,
+			  struct memory *memory)
+{
+	const struct addr *leads_to = NULL;
+	/* A scanner that was seen at work is not us, nor is one that the catalogue knows. */
+	bool known = decision->grade == GRADE_CONFIGURED || decision->grade == GRADE_PROVEN;
+	int best = -1;
+
+	if (!decision->hosted || !facts->dns || facts->dns->kind == FACTS_FAILED)
+		return;
+	enum door_kind kind = door_classify(facts, &best);
+	bool self = kind == DOOR_SELF || kind == DOOR_BACKUP;
+
+	if (!self && !known && best >= 0 && facts->dns->hosts[best].n_addrs > 0) {
+		struct door_owner owner;
+
+		door_owner_of(facts, best, &owner);
+		if (!owner.row)
+			leads_to = &facts->dns->hosts[best].addrs[0];
+	}
+	memory_door_seen(memory, facts->domain, self, leads_to);
+}

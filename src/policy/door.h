@@ -1,6 +1,6 @@
 /*
- * A door as decide() sees it: the kind by DESIGN.md's table, whose it is, and which clients it lets
- * in. Of this room only. Pure.
+ * A door as decide() sees it: the kind by the table in doc/events.md, whose it is, and which
+ * clients it lets in. Of this room only. Pure.
  */
 #pragma once
 

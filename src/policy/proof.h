@@ -1,12 +1,13 @@
 /*
- * Proof: has a scanner been seen at work, so that its door may be shut? (DESIGN.md, "How sure")
+ * Proof: has a scanner been seen at work, so that its door may be shut? (doc/scanners.md, "How
+ * sure: grades")
  *
  * What was accepted without authentication is counted for each scanner and each of its domains:
  * mail from inside the scanner's egress, and mail from outside by the client's network (/24, /48).
  * proof_judge() then says whether the scanner is proven. Pure: times are given by the caller, in
  * milliseconds of the wall clock.
  *
- * Counted how, where DESIGN.md leaves it open:
+ * Counted how, beyond what is said there:
  * - A client inside the egress is known by that, so all mail from inside counts, named or not.
  * - A client outside whose name could not be found out (DNS failed, or was not asked) counts as
  *   forward-confirmed: trouble with DNS must not shut a door.

@@ -1,6 +1,6 @@
 /*
  * The domains by which a recipient is judged: its own, and those that its local part names, since a
- * server may route on by them (DESIGN.md, "Which door a domain has"). Pure.
+ * server may route on by them. The strictest verdict stands. Pure.
  */
 #pragma once
 

@@ -1,4 +1,4 @@
-/* The vocabulary of verdicts: words of DESIGN.md, and their names in events and configuration. */
+/* The vocabulary of verdicts: their names in events (doc/events.md) and configuration. */
 #pragma once
 
 #include "base/base.h"

@@ -202,17 +202,9 @@ static void go_on(struct enforcing *e, const char *why)
 /* The domain or address of a line as it is remembered; false: none. */
 static bool complaint_key(struct sv line, char key[KEY_MAX])
 {
-	const char *end = line.n ? memchr(line.p, '#', line.n) : NULL;
 	struct addr a;
 
-	if (end)
-		line.n = (size_t)(end - line.p);
-	while (line.n > 0 && strchr(" \t\r\n", line.p[line.n - 1]))
-		line.n--;
-	while (line.n > 0 && strchr(" \t", line.p[0])) {
-		line.p++;
-		line.n--;
-	}
+	line = sv_list_line(line);
 	if (line.n == 0 || line.n >= KEY_MAX)
 		return false;
 	if (addr_parse(line, &a) == 0) {

@@ -232,29 +232,6 @@ static void refuse_plainly(struct judgement *j, const char *reply)
 	dialog_verdict(&j->session->dialog, j->rcpt, &v);
 }
 
-/* For the safeguard against not knowing our own address. */
-static void note_door(const struct judgement *j, const struct decide_facts *f,
-		      const struct decision *d)
-{
-	int best = -1;
-
-	if (!d->hosted || !f->dns || f->dns->kind == FACTS_FAILED)
-		return;
-	enum door_kind kind = door_classify(f, &best);
-	bool self = kind == DOOR_SELF || kind == DOOR_BACKUP;
-	const struct addr *leads_to = NULL;
-	/* A scanner that was seen at work is not us, nor is one that the catalogue knows. */
-	bool known = d->grade == GRADE_CONFIGURED || d->grade == GRADE_PROVEN;
-	if (!self && !known && best >= 0 && f->dns->hosts[best].n_addrs > 0) {
-		struct door_owner owner;
-
-		door_owner_of(f, best, &owner);
-		if (!owner.row)
-			leads_to = &f->dns->hosts[best].addrs[0];
-	}
-	memory_door_seen(j->session->worker->server->memory, f->domain, self, leads_to);
-}
-
 /* One that was deferred because its scanner is not proven, and has come again. */
 static void count_retry(const struct judgement *j, const struct decide_facts *f,
 			const struct decision *d)
@@ -295,7 +272,7 @@ static void judgement_step(struct judgement *j)
 			refuse_plainly(j, "451 4.3.0 Not possible just now; try again later\r\n");
 			return;
 		}
-		note_door(j, &f, &d);
+		decide_remember_door(&f, &d, j->session->worker->server->memory);
 		count_retry(j, &f, &d);
 		keep_names(j, &f, &d);
 		if (j->at == 0)
@@ -376,11 +353,6 @@ void judge_rcpt_reply(struct dialog *d, struct dialog_rcpt *rcpt, int code, stru
 
 /* ---- events ---- */
 
-static void copy_text(char *out, size_t size, const char *text)
-{
-	snprintf(out, size, "%s", text);
-}
-
 static void fill_event(const struct judgement *j, int message_reply, uint64_t octets,
 		       struct event_rcpt *e)
 {
@@ -391,15 +363,6 @@ static void fill_event(const struct judgement *j, int message_reply, uint64_t oc
 		.time_ms = j->wall_ms,
 		.client = s->peer,
 		.server = s->server,
-		.door = d->door,
-		.door_known = d->door_known,
-		.door_name = d->door == DOOR_SELF || d->door == DOOR_BACKUP ? "mx" : NULL,
-		.grade = d->grade,
-		.finding = d->finding,
-		.action = d->action,
-		.wanted = d->wanted,
-		.restraint = d->restraint,
-		.reason = d->reason,
 		.reply = j->reply,
 		.message_reply = message_reply,
 		.tls = s->dialog.client_tls,
@@ -407,18 +370,17 @@ static void fill_event(const struct judgement *j, int message_reply, uint64_t oc
 		.bytes = octets,
 		.ms = j->ms,
 	};
-	copy_text(e->id, sizeof(e->id), s->id);
-	copy_text(e->listener, sizeof(e->listener), s->listener->conf->name);
+	event_rcpt_decided(e, d);
+	event_copy(e->id, sizeof(e->id), s->id);
+	event_copy(e->listener, sizeof(e->listener), s->listener->conf->name);
 	const struct client_names *names =
 		d->finding == FINDING_DIRECT ? resolver_peek_client(s->worker->port, &s->peer.addr)
 					     : NULL;
 	if (names && names->status == DNS_OK && names->n > 0)
-		copy_text(e->client_name, sizeof(e->client_name), names->names[0]);
-	copy_text(e->helo, sizeof(e->helo), s->dialog.helo);
-	copy_text(e->rcpt_domain, sizeof(e->rcpt_domain),
-		  j->n_domains ? j->domains[j->strictest] : "");
-	copy_text(e->scanner, sizeof(e->scanner), d->scanner);
-	copy_text(e->mx, sizeof(e->mx), d->mx);
+		event_copy(e->client_name, sizeof(e->client_name), names->names[0]);
+	event_copy(e->helo, sizeof(e->helo), s->dialog.helo);
+	event_copy(e->rcpt_domain, sizeof(e->rcpt_domain),
+		   j->n_domains ? j->domains[j->strictest] : "");
 }
 
 /* An event that waits to hear by which of the domain's names the client came. */

@@ -211,6 +211,13 @@ static void take(struct main_thread *m, struct reload *r)
 	reload_free(r);
 }
 
+static void note_failed(struct main_thread *m)
+{
+	metrics_add(&m->server.metrics, METRIC_RELOADS_FAILED, 1);
+	event_emit_note(m->server.events, "reload-failed",
+			"the configuration can't be served; nothing has changed");
+}
+
 void server_reload_probed(struct main_thread *m, const struct setup *probed, int exit_code)
 {
 	struct reload *r = m->reload;
@@ -223,8 +230,8 @@ void server_reload_probed(struct main_thread *m, const struct setup *probed, int
 		return;
 	}
 	log_error("%s: not reloaded; nothing has changed", m->server.setup->conf->file);
-	metrics_add(&m->server.metrics, METRIC_RELOADS_FAILED, 1);
 	(void)event_sink_switch(m->server.events, m->server.setup->conf->events_json);
+	note_failed(m);
 	reload_free(r);
 }
 
@@ -254,9 +261,7 @@ static int fail(struct main_thread *m, int error, struct buf *text)
 	(void)buf_printf(text, "%s: not reloaded; nothing has changed\n",
 			 m->server.setup->conf->file);
 	log_lines(LOG_LEVEL_ERROR, text);
-	metrics_add(&m->server.metrics, METRIC_RELOADS_FAILED, 1);
-	event_emit_note(m->server.events, "reload-failed",
-			"the configuration can't be served; nothing has changed");
+	note_failed(m);
 	return error == -ENOMEM ? error : -EINVAL;
 }
 

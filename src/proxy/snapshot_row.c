@@ -114,9 +114,10 @@ static void put_hosts(struct packer *p, const struct dns_host *hosts, size_t n)
 		put_host(p, &hosts[i], &addrs_left);
 }
 
-static void put_domain(struct packer *p, const struct domain_facts *f,
-		       const struct snapshot_clock *clock)
+static void put_domain(struct packer *p, const void *row, const struct snapshot_clock *clock)
 {
+	const struct domain_facts *f = row;
+
 	put_u8(p, f->kind);
 	put_u8(p, (unsigned)(f->nxdomain | f->aa << 1));
 	put_int(p, f->ttl, 4);
@@ -131,9 +132,10 @@ static void put_domain(struct packer *p, const struct domain_facts *f,
 	put_hosts(p, f->former, f->n_former);
 }
 
-static void put_source(struct packer *p, const struct egress_source *s,
-		       const struct snapshot_clock *clock)
+static void put_source(struct packer *p, const void *row, const struct snapshot_clock *clock)
 {
+	const struct egress_source *s = row;
+
 	put_u8(p, s->status);
 	put_u8(p, s->incomplete);
 	put_int(p, s->ttl, 4);
@@ -150,38 +152,36 @@ static void put_source(struct packer *p, const struct egress_source *s,
 	}
 }
 
-void *snapshot_pack_domain(const struct domain_facts *facts, const struct snapshot_clock *clock,
-			   size_t *ret_n)
+typedef void (*put_row_fn)(struct packer *p, const void *row, const struct snapshot_clock *clock);
+
+/* Twice over the row: how long it gets, then what it is. Its sum, of key too, stands before it. */
+static void *pack(put_row_fn put_row, const void *row, const char *key,
+		  const struct snapshot_clock *clock, size_t *ret_n)
 {
 	struct packer p = { .n = 4 };
 
-	put_domain(&p, facts, clock);
+	put_row(&p, row, clock);
 	p.out = malloc(p.n);
 	if (!p.out)
 		return NULL;
 	*ret_n = p.n;
 	p.n = 4;
-	put_domain(&p, facts, clock);
+	put_row(&p, row, clock);
 	p.n = 0;
-	put_int(&p, sum_of(facts->domain, p.out + 4, *ret_n - 4), 4);
+	put_int(&p, sum_of(key, p.out + 4, *ret_n - 4), 4);
 	return p.out;
+}
+
+void *snapshot_pack_domain(const struct domain_facts *facts, const struct snapshot_clock *clock,
+			   size_t *ret_n)
+{
+	return pack(put_domain, facts, facts->domain, clock, ret_n);
 }
 
 void *snapshot_pack_source(const struct egress_source *source, const struct snapshot_clock *clock,
 			   size_t *ret_n)
 {
-	struct packer p = { .n = 4 };
-
-	put_source(&p, source, clock);
-	p.out = malloc(p.n);
-	if (!p.out)
-		return NULL;
-	*ret_n = p.n;
-	p.n = 4;
-	put_source(&p, source, clock);
-	p.n = 0;
-	put_int(&p, sum_of(source->key, p.out + 4, *ret_n - 4), 4);
-	return p.out;
+	return pack(put_source, source, source->key, clock, ret_n);
 }
 
 /* ---- reading ---- */

@@ -360,6 +360,16 @@ void state_unlink_empty(struct state *s)
 		(void)unlink(s->file);
 }
 
+int state_open_to_write(struct state *s)
+{
+	int r = proof_new(&s->proof);
+
+	if (r < 0)
+		return state_fail(s, r, "out of memory");
+	r = state_open(s, s->file, SQLITE_OPEN_READWRITE);
+	return r < 0 ? r : state_check(s);
+}
+
 int state_save_news(const char *file, struct state_news *news, struct state_error *ret_error)
 {
 	struct state s = { .file = file,
@@ -371,13 +381,7 @@ int state_save_news(const char *file, struct state_news *news, struct state_erro
 
 	if (made < 0)
 		return made;
-	r = proof_new(&s.proof);
-	if (r < 0)
-		state_fail(&s, r, "out of memory");
-	else
-		r = state_open(&s, file, SQLITE_OPEN_READWRITE);
-	if (r == 0)
-		r = state_check(&s);
+	r = state_open_to_write(&s);
 	if (r >= 0)
 		r = save_all(&s, news);
 	if (r < 0 && made)

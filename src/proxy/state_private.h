@@ -44,6 +44,9 @@ void state_close(struct state *s);
 int state_begin_writing(struct state *s);
 /* The file is there, with nothing in it if need be. 0; 1: made; -errno. */
 int state_make_file(struct state *s);
+/* That file, and an empty proof to read it into; both are the caller's, also after a failure. As
+ * state_check(). */
+int state_open_to_write(struct state *s);
 /* Made for nothing; unless another process has saved something there meanwhile. */
 void state_unlink_empty(struct state *s);
 

@@ -89,13 +89,7 @@ int state_settle(const char *file, const char *scanner, const struct prefix *net
 
 	if (made < 0)
 		return made;
-	r = proof_new(&s.proof);
-	if (r < 0)
-		state_fail(&s, r, "out of memory");
-	else
-		r = state_open(&s, file, SQLITE_OPEN_READWRITE);
-	if (r == 0)
-		r = state_check(&s);
+	r = state_open_to_write(&s);
 	if (r >= 0)
 		r = settle(&s, &g);
 	if (r != SETTLED && made)

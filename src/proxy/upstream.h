@@ -1,4 +1,4 @@
-/* How the backend is reached: from which address, with which mark (DESIGN.md, Kernel plumbing). */
+/* How the backend is reached: from which address, with which mark (base/marks.h). */
 #pragma once
 
 #include "base/addr.h"

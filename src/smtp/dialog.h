@@ -63,7 +63,7 @@ enum dialog_starttls {
 	DIALOG_STARTTLS_OURS, /* offered and ended here: ops->secure() */
 };
 
-/* Whether the backend's leg is encrypted too (DESIGN.md, upstream_tls). */
+/* Whether the backend's leg is encrypted too (upstream_tls in frontdoor.yaml(5)). */
 enum dialog_upstream_tls {
 	DIALOG_UPSTREAM_MIRROR, /* when the client's is, and the backend offers STARTTLS */
 	DIALOG_UPSTREAM_OFF,
@@ -77,7 +77,7 @@ struct dialog_xclient {
 	char destaddr[ADDR_STRLEN + 5], destport[6];
 };
 
-/* A class of messages: recipients of different classes can't share one (DESIGN.md, actions). */
+/* A class of messages: recipients of different classes can't share one. */
 enum dialog_class { DIALOG_CLASS_PASS, DIALOG_CLASS_TAG, DIALOG_CLASS_SHARED };
 
 enum dialog_verdict_kind { DIALOG_PASS, DIALOG_TAG, DIALOG_REFUSE, DIALOG_DRIP };

@@ -1,5 +1,5 @@
 /*
- * The client's side of the dialog: commands in their table, message octets, chunks, SASL lines.
+ * The client's side of the dialog: commands in their table, SASL lines.
  *
  * Each command checks its syntax (command.c), then whether it may be read now: while recipients
  * wait for their verdict nothing but RCPT is read, and BDAT waits for all replies before it (see
@@ -10,11 +10,8 @@
 #include "base/log.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define HELLO_FIRST "503 5.5.1 EHLO first\r\n"
 
 struct client_command {
 	struct dialog *d;
@@ -43,12 +40,6 @@ static bool backend_ready(struct dialog *d)
 static void forward_line(struct dialog *d, enum entry_what what, struct sv line)
 {
 	dialog_forward(d, what, &line, 1);
-}
-
-static void abandon_transaction(struct dialog *d)
-{
-	dialog_end_rcpts(d, d->p->t.id, 0, 0);
-	dialog_reset_transaction(d);
 }
 
 /*
@@ -82,7 +73,7 @@ static enum step on_helo(struct client_command *c)
 	struct sv told = d->client_tls ? d->conf.front_ehlo_tls : d->conf.front_ehlo;
 	log_quote(c->cmd->args, d->helo, sizeof(d->helo));
 	if (p->approach == APPROACH_NONE && (!ehlo || told.n > 0)) {
-		abandon_transaction(d);
+		dialog_abandon_transaction(d);
 		if (remember(&p->front_helo, c->line) < 0) {
 			dialog_close(d);
 			return STEP_DONE;
@@ -163,7 +154,7 @@ static enum step on_mail(struct client_command *c)
 		return STEP_WAIT;
 	}
 	if (!p->t.mail) {
-		abandon_transaction(d);
+		dialog_abandon_transaction(d);
 		p->t.mail = true;
 	}
 	p->t.smtputf8 |= smtputf8;
@@ -262,39 +253,6 @@ static enum step on_data(struct client_command *c)
 	return STEP_DONE;
 }
 
-/* The first chunk carries the tag header, counted in. */
-static void forward_chunk(struct dialog *d, uint64_t size, bool last)
-{
-	struct dialog_private *p = d->p;
-	char header[DIALOG_TAG_MAX];
-	size_t extra = p->t.chunked ? 0 : dialog_tag_header(d, header);
-	char line[64];
-	int n = snprintf(line, sizeof(line), "BDAT %" PRIu64 "%s", size + extra,
-			 last ? " LAST" : "");
-
-	forward_line(d, last ? WHAT_BDAT_LAST : WHAT_BDAT, (struct sv) { line, (size_t)n });
-	dialog_send(d, DIALOG_BACKEND, (struct sv) { header, extra });
-	p->t.chunked = true;
-	p->t.octets += size;
-	if (d->state == DIALOG_TALKING)
-		dialog_entry_at(d, p->tail - 1)->octets = p->t.octets;
-}
-
-/* Why the backend does not get this chunk; NULL: it does. */
-static const char *chunk_refusal(const struct dialog *d)
-{
-	const struct transaction *t = &d->p->t;
-
-	if (d->p->need_hello)
-		return HELLO_FIRST;
-	if (t->failed)
-		return "503 5.5.1 This message has failed; RSET first\r\n";
-	if (t->accepted == 0)
-		return t->mail || t->refused > 0 ? "554 5.5.1 No valid recipients\r\n"
-						 : "503 5.5.1 Sender and recipient first\r\n";
-	return d->backend_chunking ? NULL : "503 5.5.1 CHUNKING was not offered\r\n";
-}
-
 /* How many octets follow is unknown or too much: reading on would take them for commands. */
 static enum step chunk_unreadable(struct dialog *d, const char *reply)
 {
@@ -307,26 +265,9 @@ static enum step chunk_unreadable(struct dialog *d, const char *reply)
 	return STEP_DONE;
 }
 
-/* The last octet of a chunk is there. */
-static void end_of_chunk(struct dialog *d)
-{
-	struct dialog_private *p = d->p;
-
-	if (!p->chunk_refusal) {
-		p->mode = MODE_HOLD;
-		if (p->chunk_last)
-			dialog_reset_transaction(d);
-		return;
-	}
-	p->mode = MODE_COMMAND;
-	if (*p->chunk_refusal)
-		dialog_reply(d, p->chunk_refusal);
-}
-
 static enum step on_bdat(struct client_command *c)
 {
 	struct dialog *d = c->d;
-	struct dialog_private *p = d->p;
 	uint64_t size;
 	bool last;
 
@@ -334,17 +275,9 @@ static enum step on_bdat(struct client_command *c)
 		return chunk_unreadable(d, "501 5.5.4 Malformed chunk size\r\n");
 	if (size > DIALOG_CHUNK_MAX)
 		return chunk_unreadable(d, "552 5.3.4 Chunk too large\r\n");
-	if (p->head != p->tail)
+	if (d->p->head != d->p->tail)
 		return STEP_WAIT;
-
-	p->chunk_refusal = chunk_refusal(d);
-	p->chunk_left = size;
-	p->chunk_last = last;
-	p->mode = MODE_CHUNK;
-	if (!p->chunk_refusal)
-		forward_chunk(d, size, last);
-	if (size == 0)
-		end_of_chunk(d);
+	dialog_chunk_begin(d, size, last);
 	return STEP_DONE;
 }
 
@@ -358,7 +291,7 @@ static enum step on_rset(struct client_command *c)
 		return STEP_WAIT;
 	else
 		forward_line(d, WHAT_OTHER, SV("RSET"));
-	abandon_transaction(d);
+	dialog_abandon_transaction(d);
 	return STEP_DONE;
 }
 
@@ -568,71 +501,6 @@ static bool step_command(struct dialog *d, struct sv in, size_t *ret_used)
 	return run_command(d, &cmd, line);
 }
 
-static int emit_body(void *user, struct sv octets)
-{
-	struct dialog *d = user;
-
-	if (!d->p->body_discard)
-		dialog_send(d, DIALOG_BACKEND, octets);
-	return 0;
-}
-
-static void end_of_body(struct dialog *d)
-{
-	struct dialog_private *p = d->p;
-
-	p->mode = MODE_COMMAND;
-	if (p->body_discard || (p->body.bare && p->body.mode == BODY_REJECT)) {
-		/* The backend still waits for a final dot that it must not get. */
-		d->backend_done = true;
-		if (p->early_reply) /* freed with the dialog; nothing replaces it any more */
-			dialog_reply(d, p->early_reply);
-		else if (p->body_discard)
-			dialog_reply_printf(
-				d, "451 4.3.0 The mail server broke off; try again later (%s)\r\n",
-				d->conf.id);
-		else
-			dialog_reply_printf(d,
-					    "550 5.5.2 Bare CR or LF in the message; lines end "
-					    "with CRLF (%s)\r\n",
-					    d->conf.id);
-		abandon_transaction(d);
-		return;
-	}
-	struct dialog_entry *e = dialog_push(d, ENTRY_BACKEND, WHAT_END_OF_DATA);
-	if (e)
-		e->octets = p->body.octets;
-	dialog_reset_transaction(d);
-}
-
-static bool step_body(struct dialog *d, struct sv in, size_t *ret_used)
-{
-	struct dialog_private *p = d->p;
-
-	*ret_used = 0;
-	if (in.n == 0)
-		return false;
-	if (body_feed(&p->body, in, emit_body, d, ret_used) == BODY_END)
-		end_of_body(d);
-	return true;
-}
-
-static bool step_chunk(struct dialog *d, struct sv in, size_t *ret_used)
-{
-	struct dialog_private *p = d->p;
-	size_t n = in.n < p->chunk_left ? in.n : (size_t)p->chunk_left;
-
-	*ret_used = n;
-	if (n == 0)
-		return false;
-	if (!p->chunk_refusal)
-		dialog_send(d, DIALOG_BACKEND, (struct sv) { in.p, n });
-	p->chunk_left -= n;
-	if (p->chunk_left == 0)
-		end_of_chunk(d);
-	return true;
-}
-
 /* RFC 4954 4: whatever the client answers is the backend's to judge; it never reaches a log. */
 static bool step_sasl(struct dialog *d, struct sv in, size_t *ret_used)
 {
@@ -658,9 +526,9 @@ bool dialog_client_step(struct dialog *d, struct sv in, size_t *ret_used)
 	case MODE_COMMAND:
 		return step_command(d, in, ret_used);
 	case MODE_BODY:
-		return step_body(d, in, ret_used);
+		return dialog_step_body(d, in, ret_used);
 	case MODE_CHUNK:
-		return step_chunk(d, in, ret_used);
+		return dialog_step_chunk(d, in, ret_used);
 	case MODE_SASL:
 		return step_sasl(d, in, ret_used);
 	case MODE_DONE:

@@ -1,7 +1,8 @@
 /*
  * Inside the dialog: the queue of replies that are owed to the client, and the state of the
- * transaction. Shared by dialog.c (queue, feeding, ends), dialog_client.c (commands and message
- * octets) and dialog_backend.c (replies).
+ * transaction. Shared by dialog.c (queue, feeding, ends), dialog_rcpts.c (recipients and their
+ * class), dialog_client.c (commands), dialog_message.c (message octets), dialog_backend.c (replies)
+ * and dialog_approach.c (what is said before the client's words).
  */
 #pragma once
 
@@ -139,11 +140,20 @@ void dialog_turn(struct dialog *d);
 void dialog_end_rcpts(struct dialog *d, uint32_t transaction, int code, uint64_t octets);
 void dialog_end_rcpt(struct dialog *d, struct dialog_rcpt *rcpt);
 void dialog_reset_transaction(struct dialog *d);
+/* It comes to nothing: its recipients end without a reply of the message. */
+void dialog_abandon_transaction(struct dialog *d);
+/* May this recipient share the message of those before it? If so it is counted with them. */
+bool dialog_class_admits(struct dialog *d, const struct dialog_entry *e);
 /* The header of class tag, into out[DIALOG_TAG_MAX]; its length, 0 when the class is another. */
 size_t dialog_tag_header(const struct dialog *d, char *out);
 
 /* One step of the client's bytes: false when nothing can be done with them now. */
 bool dialog_client_step(struct dialog *d, struct sv in, size_t *ret_used);
+/* dialog_message.c: the same for octets of a message and of a chunk. */
+bool dialog_step_body(struct dialog *d, struct sv in, size_t *ret_used);
+bool dialog_step_chunk(struct dialog *d, struct sv in, size_t *ret_used);
+/* A BDAT was read, and size octets follow: passes it on, or swallows them and refuses it. */
+void dialog_chunk_begin(struct dialog *d, uint64_t size, bool last);
 /* One reply of the backend. */
 void dialog_backend_reply(struct dialog *d, const struct reply *reply);
 /* Its last reply, told to the client; both are done. */
@@ -153,6 +163,7 @@ size_t dialog_learn_ehlo(struct dialog *d, const struct reply *reply, char *out)
 /* The backend's greeting, to a client that waits for it. */
 void dialog_greet(struct dialog *d, const struct reply *reply);
 
+#define HELLO_FIRST "503 5.5.1 EHLO first\r\n"
 #define TLS_NOT_NOW "454 4.7.0 TLS is not available just now\r\n" /* RFC 3207 4 */
 
 /* Our 220, and its handshake. */

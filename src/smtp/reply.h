@@ -25,7 +25,8 @@ enum reply_outcome reply_parse(struct sv in, struct reply *ret_reply);
 /* Each line's text without code, separator and CRLF. Start with *at = 0; false at the end. */
 bool reply_next_line(const struct reply *reply, size_t *at, struct sv *ret_text);
 
-/* EHLO keywords that are allowed on (DESIGN.md, SMTP rules): true, else it must be taken out.
+/* EHLO keywords that are allowed on: true, else it must be taken out, since
+ * nobody here knows what it does to the dialog.
  * text is a line's; only its first word counts. starttls: whether that one is. */
 bool ehlo_keyword_allowed(struct sv text, bool starttls);
 

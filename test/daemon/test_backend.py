@@ -65,9 +65,9 @@ class Faults(DaemonCase):
                     codes = self.session(d)
                     self.assertEqual(codes[-2:], [421, None], codes)
 
-    def test_success_before_the_end_of_the_message_is_none(self):
-        backend = self.fake({"body": "250 taken already"})
-        d = self.serve(backend)
+    def answered_in_the_message(self, early):
+        """What the client hears in the end, when the backend says that after the first line."""
+        d = self.serve(self.fake({"body": early}))
         c = self.connect(d, self.bot())
         c.cmd("MAIL FROM:<e@lab-sender.net>")
         c.cmd("RCPT TO:<u@%s>" % self.name("self"))
@@ -75,20 +75,14 @@ class Faults(DaemonCase):
         c.send(b"x\r\n")
         time.sleep(0.3)
         c.send(b"y\r\n.\r\n")
-        reply = c.read()
+        return c.read()
+
+    def test_success_before_the_end_of_the_message_is_none(self):
+        reply = self.answered_in_the_message("250 taken already")
         self.assertIn(reply.code, (421, 451), reply.text)
 
     def test_early_refusal_is_told_at_the_end(self):
-        backend = self.fake({"body": "552 5.3.4 too big"})
-        d = self.serve(backend)
-        c = self.connect(d, self.bot())
-        c.cmd("MAIL FROM:<e@lab-sender.net>")
-        c.cmd("RCPT TO:<u@%s>" % self.name("self"))
-        self.assert_code(c.cmd("DATA"), 354)
-        c.send(b"x\r\n")
-        time.sleep(0.3)
-        c.send(b"y\r\n.\r\n")
-        self.assert_code(c.read(), 552, "too big")
+        self.assert_code(self.answered_in_the_message("552 5.3.4 too big"), 552, "too big")
 
     def test_backend_that_stalls(self):
         for step in ("banner", "EHLO", "MAIL", "RCPT", "DATA", "."):

@@ -135,6 +135,17 @@ class Change(DaemonCase):
         _, reply = self.send_one(d, self.bot(), "user@" + self.name("acme"))
         self.assert_code(reply, 550)
 
+    def test_backend_that_would_relay_changes_nothing(self):
+        """Found out when the reload was answered already: said in the log, counted, and told as an event."""
+        d = self.serve(self.fake({"RCPT": "550 5.7.1 no relaying"}), source="self")
+        d.conf.conf["listeners"][0]["backend"] = self.conf(self.fake(), source="self").conf["listeners"][0]["backend"]
+        d.conf.write()
+        self.reload(d, "not reloaded; nothing has changed")
+        self.assertIn("would relay for everybody", d.log_text())
+        self.wait("the event", lambda: len(d.notes("reload-failed")) == 1)
+        self.assertEqual(d.notes("reload"), [])
+        self.assertEqual(self.session(d)[:4], [220, 250, 250, 550])
+
     def test_listeners_come_and_go(self):
         d = self.serve(self.fake())
         other = self.conf(self.fake()).conf["listeners"][0]

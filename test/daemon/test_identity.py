@@ -27,6 +27,7 @@ class AcceptProxy(Talk):
                 _, final = c.mail(sender, ["u@" + domain], TEXT)
                 self.assert_code(final, 250)
                 self.assert_delivered(sender, "u@" + domain, TEXT, self.acme)
+        self.written(d)
         self.assertEqual(d.events(client=BALANCER), [])
 
     def test_a_header_in_any_pieces(self):

@@ -98,6 +98,7 @@ class Routes(DaemonCase):
                           "user@[1.2.3", "user@" + "a" * 64 + ".com"):
             with self.subTest(recipient):
                 self.assert_code(self.ask(c, recipient), 501, "501 5.1.3 ")
+        self.written(d)
         self.assertEqual(d.events(client=self.bot_), [])
         self.assert_code(self.ask(c, "user@" + own), 250)
 

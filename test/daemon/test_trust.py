@@ -325,7 +325,7 @@ class HeadersAndTls(Talk):
                         if waits:
                             self.assert_code(c.read(), 220)
                         c.send(data)
-                        self.check_lured(d, c, source)
+                        self.check_lured(d, c, source, marker=lambda: self.greeted(self.packed(d, self.bot(), b"")))
                         # but for our own, which asked for STARTTLS
                         self.assertNotRegex(str(backend.commands(source)), "lab-sender|MAIL|RCPT|PROXY|QUIT")
 

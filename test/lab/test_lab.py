@@ -1,5 +1,4 @@
 """The lab itself, without frontdoor: what the other tests stand on."""
-import time
 
 from lab import mail
 from lab.case import LabCase
@@ -65,11 +64,10 @@ class LabAlone(LabCase):
             nsd = dns.Resolver(self.lab.ns["mail"], address + ":53")
             self.assertEqual(nsd.ask(d.name, "MX"), (0, d.mx))
 
-    def test_resolver_is_fast_enough(self):
-        stub = self.lab.stub()
-        start = time.monotonic()
-        mail.in_parallel(lambda d: stub.ask(d.name, "MX"), self.lab.internet.by_kind["self"][:400])
-        self.assertLess(time.monotonic() - start, 10)
+    def test_resolver_answers_many_at_once(self):
+        stub, domains = self.lab.stub(), self.lab.internet.by_kind["self"][:400]
+        self.assertGreater(len(domains), 100)
+        self.assertEqual(mail.in_parallel(lambda d: stub.ask(d.name, "MX"), domains), [(0, d.mx) for d in domains])
 
     def test_mail_comes_in_from_the_world(self):
         for family in self.lab.families:

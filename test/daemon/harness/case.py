@@ -119,6 +119,16 @@ class DaemonCase(unittest.TestCase):
         _, reply = self.send_one(daemon, source, "user@" + self.name(kind))
         self.assert_code(reply, 250)
 
+    def written(self, daemon, c=None):
+        """Until the events of what was before are in the file, if there are any: one of later is there. By c, a
+        bot's connection, or one of its own."""
+        with c or self.connect(daemon, self.bot()) as c:
+            marker = c.sock.getsockname()[0]
+            c.cmd("MAIL FROM:<marker@lab-sender.net>")
+            self.assert_code(c.cmd("RCPT TO:<u@%s>" % self.name("self")), 250)
+            c.cmd("RSET")
+        daemon.event(client=marker)
+
     def session(self, daemon, source=None, chunking=False):
         """A whole session, or to the first refusal and QUIT: the codes, None where it was cut off."""
         steps = ["EHLO client.lab-sender.net", "MAIL FROM:<f@lab-sender.net>",
@@ -143,7 +153,7 @@ class DaemonCase(unittest.TestCase):
             self.assertIn(word, reply.text)
 
     def assert_refused(self, reply, domain, mx_host, url=""):
-        """DESIGN's words for a rejection; returns the session id in them."""
+        """The words of a rejection (policy/reply.c); returns the session id in them."""
         m = re.fullmatch(
             r"550 5\.7\.1 %s takes mail at its MX, %s; delivery to %s is refused \((%s)\)%s" % (
                 re.escape(domain), re.escape(mx_host), re.escape(self.place.server), ID,

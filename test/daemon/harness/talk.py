@@ -25,6 +25,9 @@ class PackedTls:
         self._until(self.tls.do_handshake)
         self._flush()
 
+    def getsockname(self):
+        return self.sock.getsockname()
+
     def _flush(self):
         self.out += self.written.read()
         if self.out:
@@ -99,9 +102,10 @@ class Talk(DaemonCase):
         yield "UNKNOWN", headers.V1_UNKNOWN + talk
         yield "LOCAL", headers.V2_LOCAL + talk
 
-    def check_lured(self, d, c, client, fresh=True):
+    def check_lured(self, d, c, client, fresh=True, marker=None):
         """Closed; at most a greeting, and complaints about what looks like empty lines, were said."""
         said = self.hears(c).split(b"\r\n")
         allowed = (b"220 ", b"220-", b"500 ") if fresh else (b"500 ",)
         self.assertEqual([x for x in said if x and not x.startswith(allowed)], [])
+        self.written(d, marker and marker())
         self.assertEqual(d.events(client=client) + d.events(client=self.acme), [])

@@ -6,7 +6,7 @@ at a time. A difference is entitled when a rule applied and the reference stored
 frontdoor, to the octet; everything else is a finding. Streams with a bare CR, a bare LF or a NUL are
 compared with the reference only: the backend alone is no authority on them.
 
-Each rule is a name and what entitles frontdoor to it, DESIGN.md ("SMTP rules") or an RFC.
+Each rule is a name and what entitles frontdoor to it, an invariant of ARCHITECTURE.md, or an RFC.
 """
 import re
 

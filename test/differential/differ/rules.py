@@ -29,7 +29,7 @@ def hosted(internet):
 
 
 def _pattern(domains):
-    """Of local@domain, where the local part may name a domain to route to (DESIGN.md: it is judged by
+    """Of local@domain, where the local part may name a domain to route to (it is judged by
     every domain in it). For PCRE and for POSIX alike."""
     any_of = "(%s)" % "|".join(re.escape(d).replace("\\-", "-") for d in domains)
     return "(%s[.]?([^-A-Za-z0-9_.].*)?$|(^|.*[^-A-Za-z0-9_.])%s[.]?!.*$)" % ("^.*[@%]" + any_of, any_of)

@@ -243,6 +243,23 @@ static void numbers_have_limits(void **state)
 	assert_int_equal(v, 7);
 }
 
+static void lines_of_lists_lose_comment_and_spaces(void **state)
+{
+	static const struct {
+		const char *line, *want;
+	} rows[] = {
+		{ "a.example\n", "a.example" },
+		{ " \ta.example b \t\r\n", "a.example b" },
+		{ "a.example # ours\n", "a.example" },
+		{ "# a.example\n", "" },
+		{ " \r\n", "" },
+		{ "", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_true(sv_eq(sv_list_line(sv_from(rows[i].line)), sv_from(rows[i].want)));
+}
+
 static void text_for_logs_is_escaped_and_cut(void **state)
 {
 	char out[64], small[8];
@@ -282,6 +299,7 @@ int main(void)
 		cmocka_unit_test(prefix_sets_cover_ranges),
 		cmocka_unit_test(prefix_sets_are_fast),
 		cmocka_unit_test(numbers_have_limits),
+		cmocka_unit_test(lines_of_lists_lose_comment_and_spaces),
 		cmocka_unit_test(text_for_logs_is_escaped_and_cut),
 		cmocka_unit_test(time_can_be_set),
 		cmocka_unit_test(text_compares_without_case),

@@ -31,12 +31,8 @@ static const struct say {
 	[SAY_A_SPLIT] = { .mx = { "a.net" }, .ttl = 86400, .host_ttl = 60 },
 };
 
-struct fake fake;
 _Atomic int a_net; /* the last octet of its address; 0: its look-up fails */
 _Atomic bool ptr_fails;
-struct resolver *resolver;
-struct worker worker;
-int64_t now;
 
 struct told told;
 
@@ -109,31 +105,16 @@ static void on_domain(void *user, const char *domain, const struct domain_facts 
 		told.n_kept++;
 }
 
-void set_time(int64_t ms)
-{
-	now = ms;
-	clock_fake(now, 0);
-}
-
 void start_with(struct resolver_conf conf)
 {
-	struct endpoint server = { addr_from_v4("\177\0\0\1"), 0 };
-
 	memset(&told, 0, sizeof(told));
 	a_net = 1;
 	ptr_fails = false;
-	fake_start(&fake, answer);
-	server.port = fake.port;
-	conf.servers = &server;
-	conf.n_servers = 1;
 	conf.on_domain = on_domain;
 	if (!conf.timeout_ms)
 		conf.timeout_ms = 60;
 	conf.tries = 2;
-	conf.confirm_port = fake.port;
-	set_time(START_MS);
-	assert_int_equal(resolver_new(&conf, &resolver), 0);
-	worker_init(&worker, resolver);
+	world_start(conf, answer, START_MS);
 }
 
 int doors_setup(void **state)
@@ -141,24 +122,6 @@ int doors_setup(void **state)
 	(void)state;
 	start_with((struct resolver_conf) { 0 });
 	return 0;
-}
-
-int doors_teardown(void **state)
-{
-	(void)state;
-	worker_deinit(&worker);
-	resolver_free(resolver);
-	fake_stop(&fake);
-	clock_fake(-1, -1);
-	return 0;
-}
-
-struct resolver_stats stats(void)
-{
-	struct resolver_stats s;
-
-	resolver_stats(resolver, &s);
-	return s;
 }
 
 static const char *text_of(const struct domain_facts *f)

@@ -2,8 +2,7 @@
  * and time set by the test. */
 #pragma once
 
-#include "fake.h"
-#include "worker.h"
+#include "world.h"
 
 enum { START_MS = 1000000 };
 
@@ -25,12 +24,8 @@ enum {
 	SAY_A_SPLIT, /* its MX for a day, the host's address for a minute */
 };
 
-extern struct fake fake;
 extern _Atomic int a_net; /* the last octet of a.net's address; 0: its look-up fails */
 extern _Atomic bool ptr_fails;
-extern struct resolver *resolver;
-extern struct worker worker;
-extern int64_t now;
 
 /* What conf.on_domain was told. */
 struct told {
@@ -41,18 +36,6 @@ extern struct told told;
 
 void start_with(struct resolver_conf conf);
 int doors_setup(void **state);
-int doors_teardown(void **state);
-void set_time(int64_t ms);
-struct resolver_stats stats(void);
-
-/* Turns the loop until cond, at most for five seconds. */
-#define WAIT_FOR(cond)                                                                             \
-	do {                                                                                       \
-		for (int tries_ = 0; tries_ < 500 && !(cond); tries_++)                            \
-			worker_run(&worker, 10);                                                   \
-		if (!(cond))                                                                       \
-			fail_msg("never: %s", #cond);                                              \
-	} while (0)
 
 /* "MX 10 a.net=[192.0.2.1]", and what is former behind it with its time from START_MS in seconds:
  * " | until 1200: MX 10 b.net=[192.0.2.98]". */

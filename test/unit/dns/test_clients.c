@@ -4,18 +4,13 @@
 #include "dns/wire.h"
 
 #include "cm.h"
-#include "fake.h"
-#include "worker.h"
+#include "world.h"
 
 #include <stdio.h>
 
 enum { GOOD, BAD, RENAMED }; /* fake.mode */
 enum { SERVFAIL = 2, TTL = 600, STALE_MAX = 3600 };
 
-static struct fake fake;
-static struct resolver *resolver;
-static struct worker worker;
-static int64_t now;
 static _Atomic unsigned int n_told;
 static char told[128]; /* "ADDRESS NAME"; read when n_told has grown */
 
@@ -42,12 +37,6 @@ static void on_client(void *user, const struct addr *client, const struct client
 	(void)user;
 	snprintf(told, sizeof(told), "%s %s", addr_format(client, text), names->names[0]);
 	n_told++;
-}
-
-static void set_time(int64_t ms)
-{
-	now = ms;
-	clock_fake(now, 0);
 }
 
 static void pass(int64_t seconds)
@@ -116,21 +105,13 @@ static void restore(void *user, struct resolver *r)
 
 static int start(bool restored)
 {
-	struct endpoint server = { addr_from_v4("\177\0\0\1"), 0 };
-	struct resolver_conf conf = { .servers = &server,
-				      .n_servers = 1,
-				      .timeout_ms = 1000,
+	struct resolver_conf conf = { .timeout_ms = 1000,
 				      .stale_max_ms = STALE_MAX * 1000,
 				      .on_client = on_client,
 				      .restore = restored ? restore : NULL };
 
-	fake_start(&fake, answer);
-	server.port = fake.port;
-	fake.mode = GOOD;
 	n_told = 0;
-	set_time(10000000);
-	assert_int_equal(resolver_new(&conf, &resolver), 0);
-	worker_init(&worker, resolver);
+	world_start(conf, answer, 10000000);
 	return 0;
 }
 
@@ -144,16 +125,6 @@ static int setup_restored(void **state)
 {
 	(void)state;
 	return start(true);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	worker_deinit(&worker);
-	resolver_free(resolver);
-	fake_stop(&fake);
-	clock_fake(-1, -1);
-	return 0;
 }
 
 /* A client that had names keeps them as long as a door would be; that it had none is forgotten. */
@@ -227,9 +198,9 @@ static void test_restored(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_kept, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_restored, setup_restored, teardown),
+		cmocka_unit_test_setup_teardown(test_failures, setup, world_end),
+		cmocka_unit_test_setup_teardown(test_kept, setup, world_end),
+		cmocka_unit_test_setup_teardown(test_restored, setup_restored, world_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

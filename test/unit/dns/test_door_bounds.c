@@ -358,7 +358,7 @@ static void test_known_in_a_flood(void **state)
 
 int main(void)
 {
-#define WITH(test, how) cmocka_unit_test_setup_teardown(test, how, doors_teardown)
+#define WITH(test, how) cmocka_unit_test_setup_teardown(test, how, world_end)
 	const struct CMUnitTest tests[] = {
 		WITH(test_restored, setup_restored),
 		WITH(test_restored_when_full, setup_full),

@@ -302,7 +302,7 @@ static void test_names_of_hosts(void **state)
 
 int main(void)
 {
-#define WITH(test, how) cmocka_unit_test_setup_teardown(test, how, doors_teardown)
+#define WITH(test, how) cmocka_unit_test_setup_teardown(test, how, world_end)
 	const struct CMUnitTest tests[] = {
 		WITH(test_first_answers_have_nothing_former, doors_setup),
 		WITH(test_former_mx, doors_setup),

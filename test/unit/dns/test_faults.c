@@ -3,18 +3,12 @@
 #include "dns/resolver.h"
 
 #include "cm.h"
-#include "fake.h"
-#include "worker.h"
+#include "world.h"
 
 #include <stdio.h>
 
 enum { GOOD, BAD, CHANGED }; /* fake.mode */
 enum { SERVFAIL = 2, NXDOMAIN = 3, FORMERR = 1 };
-
-static struct fake fake;
-static struct resolver *resolver;
-static struct worker worker;
-static int64_t now;
 
 static bool is(const char *name, const char *label)
 {
@@ -211,18 +205,9 @@ static bool answer(struct fake *f, struct msg *m, const char *name, uint16_t typ
 	       mx(m, name, type, "mx.lab.net");
 }
 
-static void set_time(int64_t ms)
-{
-	now = ms;
-	clock_fake(now, 0);
-}
-
 static void start(int timeout_ms, size_t max_domains, size_t max_in_flight)
 {
-	struct endpoint server = { addr_from_v4("\177\0\0\1"), 0 };
 	struct resolver_conf conf = {
-		.servers = &server,
-		.n_servers = 1,
 		.timeout_ms = timeout_ms,
 		.tries = 2,
 		.stale_max_ms = 3600 * 1000,
@@ -230,11 +215,7 @@ static void start(int timeout_ms, size_t max_domains, size_t max_in_flight)
 		.max_in_flight = max_in_flight,
 	};
 
-	fake_start(&fake, answer);
-	server.port = conf.confirm_port = fake.port;
-	set_time(1000000);
-	assert_int_equal(resolver_new(&conf, &resolver), 0);
-	worker_init(&worker, resolver);
+	world_start(conf, answer, 1000000);
 }
 
 static int setup(void **state)
@@ -257,33 +238,6 @@ static int setup_slow(void **state)
 	start(20000, 16, 3);
 	return 0;
 }
-
-static int teardown(void **state)
-{
-	(void)state;
-	worker_deinit(&worker);
-	resolver_free(resolver);
-	fake_stop(&fake);
-	clock_fake(-1, -1);
-	return 0;
-}
-
-static struct resolver_stats stats(void)
-{
-	struct resolver_stats s;
-
-	resolver_stats(resolver, &s);
-	return s;
-}
-
-/* Turns the loop until cond, at most for five seconds. */
-#define WAIT_FOR(cond)                                                                             \
-	do {                                                                                       \
-		for (int tries_ = 0; tries_ < 500 && !(cond); tries_++)                            \
-			worker_run(&worker, 10);                                                   \
-		if (!(cond))                                                                       \
-			fail_msg("never: %s", #cond);                                              \
-	} while (0)
 
 static const char *get(const char *domain)
 {
@@ -671,7 +625,7 @@ static void test_sudden_end(void **state)
 
 int main(void)
 {
-#define WITH(test, how) cmocka_unit_test_setup_teardown(test, how, teardown)
+#define WITH(test, how) cmocka_unit_test_setup_teardown(test, how, world_end)
 	const struct CMUnitTest tests[] = {
 		WITH(test_faults, setup),
 		WITH(test_client_faults, setup),

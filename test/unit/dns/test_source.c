@@ -5,31 +5,10 @@
 #include "dns/set_store.h"
 
 #include "cm.h"
-#include "fake.h"
 #include "nsd.h"
-#include "worker.h"
+#include "world.h"
 
 #include <stdio.h>
-
-static struct resolver *resolver;
-static struct worker worker;
-
-/* Turns the loop until cond, at most for five seconds. */
-#define WAIT_FOR(cond)                                                                             \
-	do {                                                                                       \
-		for (int tries_ = 0; tries_ < 500 && !(cond); tries_++)                            \
-			worker_run(&worker, 10);                                                   \
-		if (!(cond))                                                                       \
-			fail_msg("never: %s", #cond);                                              \
-	} while (0)
-
-static struct resolver_stats stats(void)
-{
-	struct resolver_stats s;
-
-	resolver_stats(resolver, &s);
-	return s;
-}
 
 static const char *get(const char *key)
 {
@@ -275,8 +254,6 @@ enum { GOOD, BAD, CHANGED, PART, GONE, SILENT, PART_SILENT, DANGLING }; /* fake.
 enum { SERVFAIL = 2, NXDOMAIN = 3 };
 enum { TTL = 600 };
 
-static struct fake fake;
-static int64_t now;
 static pthread_mutex_t told_lock = PTHREAD_MUTEX_INITIALIZER;
 static char told[4096]; /* "KIND: TEXT\n" of each */
 static _Atomic unsigned int n_published;
@@ -372,12 +349,6 @@ static const struct prefix_set *fallback(void *user, const char *key)
 	return strcmp(key, "spf:shipped.lab.net") == 0 ? &shipped : NULL;
 }
 
-static void set_time(int64_t ms)
-{
-	now = ms;
-	clock_fake(now, 0);
-}
-
 static void pass(int64_t seconds)
 {
 	set_time(now + seconds * 1000);
@@ -415,10 +386,7 @@ static void restore(void *user, struct resolver *r)
 
 static int start(bool restored, int timeout_ms)
 {
-	struct endpoint server = { addr_from_v4("\177\0\0\1"), 0 };
 	struct resolver_conf conf = {
-		.servers = &server,
-		.n_servers = 1,
 		.timeout_ms = timeout_ms,
 		.tries = 2,
 		.stale_max_ms = 3600 * 1000,
@@ -429,17 +397,13 @@ static int start(bool restored, int timeout_ms)
 	};
 	struct addr a;
 
-	fake_start(&fake, answer);
-	server.port = fake.port;
 	forget_told();
 	n_published = 0;
 	prefix_set_init(&shipped);
 	addr_parse(SV("192.0.2.99"), &a);
 	prefix_set_add_addr(&shipped, &a);
 	prefix_set_seal(&shipped);
-	set_time(10000000);
-	assert_int_equal(resolver_new(&conf, &resolver), 0);
-	worker_init(&worker, resolver);
+	world_start(conf, answer, 10000000);
 	return 0;
 }
 
@@ -463,13 +427,10 @@ static int setup_restored(void **state)
 
 static int teardown(void **state)
 {
-	(void)state;
-	worker_deinit(&worker);
-	resolver_free(resolver);
-	fake_stop(&fake);
+	int r = world_end(state);
+
 	prefix_set_deinit(&shipped);
-	clock_fake(-1, -1);
-	return 0;
+	return r;
 }
 
 #define ROOT  "spf:root.lab.net"

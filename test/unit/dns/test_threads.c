@@ -125,9 +125,11 @@ static void test_threads(void **state)
 	server.port = conf.confirm_port = fake.port;
 	clock_fake(now, 0);
 	assert_int_equal(resolver_new(&conf, &resolver), 0);
-	/* on a busy machine few questions are answered in time, and the table takes longer to fill
-	 */
-	for (int turn = 0; turn == 0 || (stats.evicted == 0 && turn < 8); turn++) {
+	/* On a busy machine few questions are answered in time: the table takes longer to fill, and
+	 * all may have been asked before the first door is there. */
+	for (int turn = 0;
+	     turn == 0 || ((stats.evicted == 0 || n_peeked == 0 || n_answers == 0) && turn < 8);
+	     turn++) {
 		for (unsigned int i = 0; i < WORKERS; i++) {
 			seeds[i] = i + 100 * (unsigned int)turn;
 			uv_thread_create(&threads[i], work, &seeds[i]);

@@ -107,12 +107,52 @@ static void test_hostile(void **state)
 	}
 }
 
+/* A decision's words are an event's, whoever tells it: the daemon, explain. */
+static void test_decided(void **state)
+{
+	struct decision d = { .door = DOOR_SCANNER,
+			      .door_known = true,
+			      .grade = GRADE_CONFIGURED,
+			      .finding = FINDING_DIRECT,
+			      .action = ACTION_DEFER,
+			      .wanted = ACTION_REJECT,
+			      .restraint = RESTRAINT_NEVER_HEARD,
+			      .reason = REASON_NOT_EGRESS,
+			      .scanner = "acme",
+			      .mx = "mx1.acme.example" };
+	struct event_rcpt e = sample(), want = sample();
+
+	e.door_known = false;
+	e.door = DOOR_DNS;
+	e.grade = GRADE_NONE;
+	e.finding = FINDING_PASS;
+	e.action = e.wanted = ACTION_PASS;
+	e.restraint = RESTRAINT_NONE;
+	e.reason = REASON_TRUSTED;
+	e.scanner[0] = e.mx[0] = '\0';
+	event_rcpt_decided(&e, &d);
+	want.door_name = NULL;
+	char *json = event_rcpt_json(&want);
+	assert_non_null(json);
+	expect(&e, json);
+	free(json);
+
+	d.door = DOOR_BACKUP;
+	event_rcpt_decided(&e, &d);
+	assert_string_equal(e.door_name, "mx");
+	event_copy(e.helo, 4, "worm");
+	assert_string_equal(e.helo, "wor");
+	event_copy(e.helo, 4, NULL);
+	assert_string_equal(e.helo, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_fields),
 		cmocka_unit_test(test_unknown_fields),
 		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_decided),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

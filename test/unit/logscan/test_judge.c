@@ -1,4 +1,4 @@
-/* Classes by DESIGN.md's door table, and what is taken to be at home here. */
+/* Classes by the door table of doc/events.md, and what is taken to be at home here. */
 #include "scene.h"
 
 static const char doors[] =

@@ -1,4 +1,4 @@
-/* The door table of DESIGN.md, row by row, and which addresses are the server's. */
+/* The door table of doc/events.md, row by row, and which addresses are the server's. */
 #include "fixture.h"
 
 #include <stdio.h>

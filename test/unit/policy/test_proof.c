@@ -1,6 +1,6 @@
 /*
- * Proof: the rules of DESIGN.md ("How sure") as a table of what was seen and what it amounts to;
- * attacks by volume; the counters against exact counts; rows, and merging.
+ * Proof: the rules of doc/scanners.md ("How sure: grades") as a table of what was seen and what it
+ * amounts to; attacks by volume; the counters against exact counts; rows, and merging.
  */
 #include "fixture.h"
 

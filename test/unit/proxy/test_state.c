@@ -2,7 +2,7 @@
  * The state file: what is saved comes back, learning the same again changes nothing, and a file
  * that can't be ours is left alone, to the byte.
  */
-#include "proxy/state.h"
+#include "state_folder.h"
 
 #include "base/clock.h"
 
@@ -22,32 +22,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HOUR (3600 * 1000LL)
-#define DAY  (24 * HOUR)
-#define WALL (20000 * DAY)
-#define MONO (5000LL)
-
-static char folder[64], file[96];
-
-static int make_folder(void **state)
-{
-	strcpy(folder, "/tmp/frontdoor-state-XXXXXX");
-	assert_non_null(mkdtemp(folder));
-	assert_int_equal(chmod(folder, 0755), 0);
-	snprintf(file, sizeof(file), "%s/state 100%%?.db", folder);
-	clock_fake(MONO, WALL);
-	return 0;
-}
-
-static int remove_folder(void **state)
-{
-	char command[128];
-
-	clock_fake(-1, -1);
-	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-	return system(command); /* NOLINT(cert-env33-c) */
-}
-
 /* ---- helpers ---- */
 
 static struct memory *new_memory(void)
@@ -56,14 +30,6 @@ static struct memory *new_memory(void)
 
 	assert_int_equal(memory_new(&m), 0);
 	return m;
-}
-
-static struct proof *new_proof(void)
-{
-	struct proof *p;
-
-	assert_int_equal(proof_new(&p), 0);
-	return p;
 }
 
 static void add(struct proof *p, const char *scanner, bool inside, uint64_t messages, int from,

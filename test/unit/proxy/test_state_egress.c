@@ -2,7 +2,7 @@
  * The state file beside the proof: what the operator settled, rivals found of late, how much mail
  * is usual; the daemon's way of saving, and of noticing what others save.
  */
-#include "proxy/state.h"
+#include "state_folder.h"
 
 #include "base/clock.h"
 
@@ -18,39 +18,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define HOUR (3600 * 1000LL)
-#define DAY  (24 * HOUR)
-#define WALL (20000 * DAY)
-#define MONO (5000LL)
-
-static char folder[64], file[96];
 static struct state_error error;
-
-static int make_folder(void **state)
-{
-	strcpy(folder, "/tmp/frontdoor-egress-XXXXXX");
-	assert_non_null(mkdtemp(folder));
-	snprintf(file, sizeof(file), "%s/state.db", folder);
-	clock_fake(MONO, WALL);
-	return 0;
-}
-
-static int remove_folder(void **state)
-{
-	char command[128];
-
-	clock_fake(-1, -1);
-	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-	return system(command); /* NOLINT(cert-env33-c) */
-}
-
-static struct proof *new_proof(void)
-{
-	struct proof *p;
-
-	assert_int_equal(proof_new(&p), 0);
-	return p;
-}
 
 static struct prefix network(const char *text)
 {
