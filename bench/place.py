@@ -184,13 +184,13 @@ class Place:
         conf = self.write("nsd.conf", NSD_CONF % {"dns": DNS, "dir": self.dir} + zones)
         self.start("nsd", [program("nsd"), "-d", "-c", conf], DNS, env=environment(), cpus=cpus)
 
-    def start_frontdoor(self, text, port, cpus=None):
+    def start_frontdoor(self, text, port, cpus=None, name="frontdoor"):
         frontdoor = self.build / "frontdoor"
         if not frontdoor.exists():
             raise Trouble(f"{frontdoor} is missing: make")
         self.write("hosted", "ours-bench.net\nscanned-bench.net\n")
-        conf = self.write("frontdoor.yaml", text)
-        self.start("frontdoor", [str(frontdoor), "serve", "-c", conf], port, cpus=cpus)
+        conf = self.write(f"{name}.yaml", text)
+        self.start(name, [str(frontdoor), "serve", "-c", conf], port, cpus=cpus)
 
     def close(self):
         for process in self.running.values():
