@@ -73,11 +73,11 @@ worker_processes auto;
 error_log stderr crit;
 pid %(dir)s/nginx.pid;
 load_module %(modules)s/ngx_stream_module.so;
-events { worker_connections 8192; }
+events { worker_connections 16384; }
 stream {
 	tcp_nodelay on;
 	server {
-		listen 127.0.0.1:%(port)d;
+		listen 127.0.0.1:%(port)d backlog=8192;
 		proxy_pass 127.0.0.1:%(sink)d;
 	}
 	server {

@@ -6,8 +6,8 @@
  *     --size N     octets of the mail (4096)
  *     --bdat       in one BDAT chunk, not by DATA
  *     --rate N     begins N sessions a second, however long they take, and not AT_ONCE of them
- *     --hold       opens all, until their recipient's answer begins, says "ready", and holds them
- *                  until its standard input ends
+ *     --hold       opens all, until their recipient's answer begins, which has to come octet by
+ *                  octet, says "ready", and holds them until its standard input ends
  *
  * Prints "N sessions, P50 P99 us": how long replies took, from the command to the end of its reply;
  * or says what went wrong and fails: each reply must be a good one.
@@ -201,22 +201,28 @@ static void run_at_rate(void)
 
 static void hold(void)
 {
-	char line[600], in;
+	char line[600], answer[64] = "", in;
+	int *fds = calloc((size_t)n_sessions, sizeof(*fds));
 
+	if (!fds)
+		fail("start", strerror(errno));
 	snprintf(line, sizeof(line), "RCPT TO:<%s>\r\n", rcpt);
 	for (long i = 0; i < n_sessions; i++) {
-		int fd = connect_to_server();
-		read_reply(fd, "connect", '2');
-		ask(fd, "EHLO client.ours-bench.net\r\n", NULL, 0, '2');
-		ask(fd, "MAIL FROM:<s@sender-bench.net>\r\n", NULL, 0, '2');
-		send_all(fd, line, strlen(line));
-		if (recv(fd, &in, 1, 0) != 1)
-			fail("RCPT", "no answer");
+		fds[i] = connect_to_server();
+		read_reply(fds[i], "connect", '2');
+		ask(fds[i], "EHLO client.ours-bench.net\r\n", NULL, 0, '2');
+		ask(fds[i], "MAIL FROM:<s@sender-bench.net>\r\n", NULL, 0, '2');
+		send_all(fds[i], line, strlen(line));
 	}
+	for (long i = 0; i < n_sessions; i++)
+		if (recv(fds[i], answer, sizeof(answer), 0) <= 0 ||
+		    memchr(answer, '\n', sizeof(answer)))
+			fail("RCPT", "the answer does not come octet by octet");
 	puts("ready");
 	fflush(stdout);
 	while (read(STDIN_FILENO, &in, 1) > 0)
 		;
+	free(fds);
 }
 
 static int by_size(const void *a, const void *b)
