@@ -1,5 +1,7 @@
 #include "base/log.h"
 
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -32,17 +34,62 @@ static bool is_journal(void)
 	return known == 2;
 }
 
-void log_msg(enum log_level level, const char *fmt, ...)
+static _Thread_local struct buf *diverted;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* nobody waits who has it */
+static unsigned long lost;
+
+void log_divert(struct buf *lines)
+{
+	diverted = lines;
+}
+
+static int prefix(enum log_level level, char *line, size_t size)
 {
 	static const char *const names[] = { "error", "warning", "info", "debug" };
 	static const char priorities[] = { '3', '4', '6', '7' }; /* RFC 5424 6.2.1 */
+
+	return is_journal() ? snprintf(line, size, "<%c>", priorities[level])
+			    : snprintf(line, size, "%s ", names[level]);
+}
+
+/* Does it take a line without waiting? Of a pipe that is so for PIPE_BUF octets (poll(2), pipe(7)).
+ */
+static bool is_ready(void)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&p, 1, 0) != 0;
+}
+
+/* One write a line; nowhere to report a failure to. Under the lock: of several threads that find
+ * room each would take it. */
+static void put(const char *line, size_t len)
+{
+	char more[128];
+
+	if (!is_ready()) {
+		lost++;
+		return;
+	}
+	if (lost > 0) {
+		int at = prefix(LOG_LEVEL_WARNING, more, sizeof(more));
+		at += snprintf(more + at, sizeof(more) - (size_t)at,
+			       "log: %lu lines before this one were lost: nobody took them\n",
+			       lost);
+		(void)!write(STDERR_FILENO, more, (size_t)at);
+		lost = 0;
+	}
+	(void)!write(STDERR_FILENO, line, len);
+}
+
+void log_msg(enum log_level level, const char *fmt, ...)
+{
 	char line[1024];
 	va_list ap;
 
 	if ((int)level > max_level)
 		return;
-	int n = is_journal() ? snprintf(line, sizeof(line), "<%c>", priorities[level])
-			     : snprintf(line, sizeof(line), "%s ", names[level]);
+	int n = prefix(level, line, sizeof(line));
 	va_start(ap, fmt);
 	int m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
 	va_end(ap);
@@ -50,9 +97,11 @@ void log_msg(enum log_level level, const char *fmt, ...)
 		return;
 	size_t len = min_size((size_t)n + (size_t)m, sizeof(line) - 2);
 	line[len++] = '\n';
-	/* one write a line, so that threads' lines don't mix; nowhere to report a failure to */
-	ssize_t written = write(STDERR_FILENO, line, len);
-	(void)written;
+	if (diverted && buf_add(diverted, line + n, len - (size_t)n) == 0)
+		return;
+	pthread_mutex_lock(&lock);
+	put(line, len);
+	pthread_mutex_unlock(&lock);
 }
 
 const char *log_quote(struct sv v, char *out, size_t size)

@@ -116,6 +116,11 @@ static void print_status(const json_t *o)
 	       count(sessions, "open"), count(sessions, "all"),
 	       (double)count(o, "memory") / (1024 * 1024));
 	print_listeners(json_object_get(o, "listeners"));
+	if (count(o, "backends_down") > 0)
+		printf("           %" JSON_INTEGER_FORMAT
+		       " MAIL SERVERS DON'T ANSWER: new sessions "
+		       "for them get 421\n",
+		       count(o, "backends_down"));
 	printf("recipients %" JSON_INTEGER_FORMAT ": ", count(verdicts, "all"));
 	print_counts(json_object_get(verdicts, "finding"), "none yet");
 	printf("actions    ");

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 
 #include "policy/recipient.h"
+#include "proxy/enforcing.h"
 #include "proxy/interfaces.h"
 
 #include <errno.h>
@@ -219,6 +220,7 @@ int cli_explain(int argc, char **argv)
 		return CLI_CONFIG;
 	x.conf = conf;
 	x.listener = find_listener(conf, a.listener);
+	x.enforce_stopped = enforcing_was_stopped(conf);
 	if (x.listener) {
 		status = explain_all(&x, argv + optind);
 	} else {

@@ -28,6 +28,7 @@ struct explain {
 	enum dns_supposed dns;
 	struct asked supposed; /* sources as they are with DNS down */
 	bool json, hosted, heard;
+	bool enforce_stopped; /* policy.enforce has, as the daemon keeps it */
 };
 
 /* What was found out about one domain; kept between judgements of it. */

@@ -70,6 +70,7 @@ struct decide_facts explain_facts(struct explain *x, enum rcpt_shape shape, cons
 		.memory = x->memory,
 		.listener_action = x->listener->action,
 		.require_auth = x->listener->require_auth,
+		.enforce_stopped = x->enforce_stopped,
 		.server_is_ours =
 			prefix_set_contains(&x->conf->policy.server_addresses, &x->server),
 		.client = x->client,

@@ -157,7 +157,7 @@ static json_t *signs_json(const struct ledger_group *g)
 
 static json_t *text_or_null(const char *text)
 {
-	return *text ? json_string(text) : json_null();
+	return text && *text ? json_string(text) : json_null();
 }
 
 static void print_group_json(const struct report_options *o, struct ledger_group *g)
@@ -207,8 +207,7 @@ static void print_group(const struct ledger_group *g)
 	printf("%6d %10llu %8llu %4d  %-30.30s %-22s %-12s %-16.16s %.60s\n", g->points,
 	       (unsigned long long)g->recipients, (unsigned long long)g->accepted,
 	       __builtin_popcountll(g->days), g->domain, prefix_format(&g->network, network),
-	       g->reason, g->scanner[0] ? g->scanner : "-",
-	       g->client_name[0] ? g->client_name : "-");
+	       g->reason, g->scanner[0] ? g->scanner : "-", g->client_name ? g->client_name : "-");
 }
 
 /* Those from *at on that look so. */

@@ -34,6 +34,7 @@ int cli_serve(int argc, char **argv)
 		fputs("usage: frontdoor serve [--net [--no-test]] -c FILE\n", stderr);
 		return CLI_USAGE;
 	}
+	server_hold_signals();
 	if (conf_load(file, stderr, &conf) < 0)
 		return CLI_CONFIG;
 	const struct server_part parts[] = { kernel_part(net, test), service_part() };

@@ -17,6 +17,13 @@ int terminal_columns(void)
 	return 100;
 }
 
+int terminal_lines(void)
+{
+	struct winsize size;
+
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_row : 0;
+}
+
 void terminal_style(const char *code)
 {
 	if (terminal_is())

@@ -12,6 +12,7 @@
 #define ANSWER_S     10
 #define ONCE_SECONDS 1.0
 #define ROWS         12
+#define COLUMN       51 /* wide enough for an IPv6 address and its count */
 
 static json_int_t at(const json_t *o, const char *a, const char *b, const char *c)
 {
@@ -68,27 +69,90 @@ static const char *name_at(const json_t *list, size_t i, char *out, size_t size)
 	return out;
 }
 
-static void print_screen(const json_t *now, const struct rates *r)
-{
-	const json_t *clients = json_object_get(now, "clients");
-	const json_t *domains = json_object_get(now, "domains");
-	char left[128], right[128];
+/* What fits a terminal: nothing is wrapped or scrolls. */
+struct screen {
+	int columns;
+	int lines; /* left */
+};
 
-	printf("%lld sessions open, %.1f a second; recipients a second: %.1f, direct %.1f, refused "
-	       "%.1f; look-ups %.1f a second%s\n\n",
-	       (long long)at(now, "sessions", "open", NULL), r->sessions, r->recipients, r->direct,
-	       r->refused, r->lookups,
-	       json_is_true(json_object_get(now, "heartbeat")) ? "" : "; A WORKER DOES NOT ANSWER");
-	terminal_style("1");
-	printf("   count %-42s    count %s", "client, direct", "domain, direct");
-	terminal_style("0");
+static struct screen screen_now(void)
+{
+	int lines = terminal_lines();
+
+	/* the last one is the cursor's */
+	return (struct screen) { .columns = terminal_is() ? terminal_columns() : 160,
+				 .lines = lines > 1 ? lines - 1 : 1000 };
+}
+
+static void print_line(struct screen *to, const char *style, const char *line)
+{
+	if (to->lines-- <= 0)
+		return;
+	if (*style)
+		terminal_style(style);
+	printf("%.*s", to->columns, line);
+	if (*style)
+		terminal_style("0");
 	putchar('\n');
+}
+
+/* Parts of a sentence, as many in a line as there is room for. */
+static void print_parts(struct screen *to, const char *const *parts, size_t n)
+{
+	char line[512] = "";
+
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(line);
+		if (len > 0 && len + strlen(parts[i]) > (size_t)to->columns) {
+			print_line(to, "", line);
+			len = 0;
+		}
+		snprintf(line + len, sizeof(line) - len, "%s", parts[i]);
+	}
+	print_line(to, "", line);
+}
+
+static void print_rates(struct screen *to, const json_t *now, const struct rates *r)
+{
+	char sessions[96], recipients[128], lookups[64];
+	const char *parts[] = { "A WORKER DOES NOT ANSWER; ", sessions, recipients, lookups };
+	size_t first = json_is_true(json_object_get(now, "heartbeat")) ? 1 : 0;
+
+	snprintf(sessions, sizeof(sessions), "%lld sessions open, %.1f a second; ",
+		 (long long)at(now, "sessions", "open", NULL), r->sessions);
+	snprintf(recipients, sizeof(recipients),
+		 "recipients a second: %.1f, direct %.1f, refused %.1f; ", r->recipients, r->direct,
+		 r->refused);
+	snprintf(lookups, sizeof(lookups), "look-ups %.1f a second", r->lookups);
+	print_parts(to, parts + first, ARRAY_SIZE(parts) - first);
+}
+
+/* Side by side; what has no room is cut. */
+static void print_lists(struct screen *to, const json_t *clients, const json_t *domains)
+{
+	int width = to->columns > 2 * COLUMN ? COLUMN : (to->columns - 1) / 2;
+	char left[128], right[128], line[300];
+
+	snprintf(line, sizeof(line), "%-*.*s %s", width, width, "   count client, direct",
+		 "   count domain, direct");
+	print_line(to, "1", line);
 	for (size_t i = 0; i < ROWS; i++) {
 		name_at(clients, i, left, sizeof(left));
 		name_at(domains, i, right, sizeof(right));
-		if (*left || *right)
-			printf("%-51.51s %s\n", left, right);
+		if (!*left && !*right)
+			break;
+		snprintf(line, sizeof(line), "%-*.*s %s", width, width, left, right);
+		print_line(to, "", line);
 	}
+}
+
+static void print_screen(const json_t *now, const struct rates *r)
+{
+	struct screen to = screen_now();
+
+	print_rates(&to, now, r);
+	print_line(&to, "", "");
+	print_lists(&to, json_object_get(now, "clients"), json_object_get(now, "domains"));
 	fflush(stdout);
 }
 

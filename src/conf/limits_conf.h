@@ -10,7 +10,7 @@ struct limits_conf {
 	int per_client_rate; /* new ones of it a minute */
 	int commands;        /* of a session */
 	int errors;          /* 5xx replies in a session, since the last accepted message */
-	int min_rate;        /* octets a second of a message, on average over a minute */
+	int min_rate;        /* octets a second of a message, on average over data_ms */
 	int64_t memory;      /* octets in buffers; 0: an eighth of the host's */
 	/* RFC 5321 4.5.3.2, ms: the client's next command, a block of its message; the backend's
 	 * replies, the one to DATA, the one to the end of a message. */

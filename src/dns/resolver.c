@@ -46,6 +46,9 @@ static void on_command(struct resolver *r, struct resolver_request *req)
 		if ((s = sources_get(r, req->domain)))
 			sources_keep(r, s);
 		break;
+	case REQUEST_RELEASE_SOURCE:
+		sources_let_go(r, req->domain);
+		break;
 	}
 	free(req);
 }
@@ -119,7 +122,8 @@ static int command(struct resolver *r, int what, const char *domain)
 	size_t n = strlen(domain);
 	struct resolver_request *req;
 
-	if (n >= (what == REQUEST_KEEP_SOURCE ? SOURCE_KEY_MAX : WIRE_NAME_SIZE))
+	bool source = what == REQUEST_KEEP_SOURCE || what == REQUEST_RELEASE_SOURCE;
+	if (n >= (source ? SOURCE_KEY_MAX : WIRE_NAME_SIZE))
 		return -ENAMETOOLONG;
 	req = calloc(1, sizeof(*req) + n + 1);
 	if (!req)
@@ -143,6 +147,11 @@ int resolver_release(struct resolver *r, const char *domain)
 int resolver_keep_source(struct resolver *r, const char *key)
 {
 	return command(r, REQUEST_KEEP_SOURCE, key);
+}
+
+int resolver_release_source(struct resolver *r, const char *key)
+{
+	return command(r, REQUEST_RELEASE_SOURCE, key);
 }
 
 int resolver_keep_client(struct resolver *r, const struct addr *client)

@@ -115,6 +115,7 @@ int resolver_keep(struct resolver *r, const char *domain);
 int resolver_release(struct resolver *r, const char *domain);
 /* The same as resolver_keep() of a source, by its key. */
 int resolver_keep_source(struct resolver *r, const char *key);
+int resolver_release_source(struct resolver *r, const char *key);
 /* Its names let mail in: conf.on_client() is told of them, now and whenever they are looked up. */
 int resolver_keep_client(struct resolver *r, const struct addr *client);
 

@@ -22,7 +22,13 @@ enum { RESOLVER_KINDS = RESOLVER_SOURCE + 1 };
 struct resolver_request {
 	struct resolver_request *next;
 	struct resolver_port *port; /* NULL: command is about domain (or key), nobody waits */
-	enum { REQUEST_KEEP, REQUEST_RELEASE, REQUEST_KEEP_SOURCE, REQUEST_KEEP_CLIENT } command;
+	enum {
+		REQUEST_KEEP,
+		REQUEST_RELEASE,
+		REQUEST_KEEP_SOURCE,
+		REQUEST_RELEASE_SOURCE,
+		REQUEST_KEEP_CLIENT
+	} command;
 	/* of the port's thread, which alone writes and follows it; NULL: cancelled */
 	_Atomic(struct resolver_query *) query;
 	void *result; /* NULL: memory ran out */
@@ -214,6 +220,7 @@ struct source *sources_get(struct resolver *r, const char *key); /* NULL: memory
 void sources_free(void *source);
 void sources_value_free(void *value); /* of both tables */
 void sources_keep(struct resolver *r, struct source *s);
+void sources_let_go(struct resolver *r, const char *key);
 
 /* found is taken over; NULL: memory ran out. */
 void client_update(struct resolver *r, struct table_entry *e, struct client_names *found);

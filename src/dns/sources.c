@@ -102,6 +102,20 @@ void sources_keep(struct resolver *r, struct source *s)
 		make_ready(r, s);
 }
 
+/* It goes on while it is used, as any other. */
+void sources_let_go(struct resolver *r, const char *key)
+{
+	struct table_entry *e;
+	struct source *s;
+
+	(void)table_get(&r->sources, domain_key(key), &e);
+	s = e ? e->owner : NULL;
+	if (!s || !s->kept)
+		return;
+	s->kept = false;
+	table_release(e);
+}
+
 /* ---- publishing ---- */
 
 void sources_value_free(void *value)

@@ -11,8 +11,7 @@
 #include "base/addr.h"
 #include "base/map.h"
 
-#define LEDGER_MAX      500000
-#define LEDGER_NAME_MAX 256
+#define LEDGER_MAX 500000
 
 /* What speaks for a group; each is explained in frontdoor(8). */
 enum ledger_sign {
@@ -31,10 +30,10 @@ const char *ledger_sign_name(enum ledger_sign s);
 #define LEDGER_BOT    3 /* points below which it looks like a bot */
 
 struct ledger_group {
-	char domain[LEDGER_NAME_MAX], reason[32], scanner[LEDGER_NAME_MAX], mx[LEDGER_NAME_MAX];
-	struct prefix network; /* /24, /48 */
-	struct addr client;    /* the last one */
-	char client_name[LEDGER_NAME_MAX];
+	const char *domain, *reason, *scanner, *mx;   /* the ledger's; "" where there is none */
+	struct prefix network;                        /* /24, /48 */
+	struct addr client;                           /* the last one */
+	char *client_name;                            /* NULL: it has none */
 	uint64_t recipients, accepted, rejected, tls; /* accepted, rejected: by the backend */
 	uint64_t days; /* bits: the days since the first event, modulo 64 */
 	int64_t first_ms, last_ms;
@@ -44,7 +43,7 @@ struct ledger_group {
 };
 
 struct ledger {
-	struct map groups;
+	struct map groups, words;
 	struct ledger_group **order; /* after ledger_finish(): n_order of them */
 	size_t n_order;
 	uint64_t lines, bad, recipients, direct, observed, refused, left_out;

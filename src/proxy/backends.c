@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
+#include "proxy/proxy_header.h"
 #include "proxy/upstream.h"
 
 #include <errno.h>
@@ -9,8 +11,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#define SILENT           (-1) /* as an error: no greeting */
+#define GREETED          256
 #define AGAIN_MS         1000
 #define FORGET_MS        (10 * 60 * 1000)
 #define CONTRADICTED_MAX 2
@@ -25,7 +30,9 @@ struct backend {
 	int64_t probed_ms, wanted_ms; /* the last time */
 	int64_t tried_ms;             /* a session was let through */
 	int contradicted;             /* sessions that reached it while it was down */
-	struct probing *probing;      /* the loop's thread's */
+	int64_t patience_ms;          /* > 0: what is missed is its greeting, for so long */
+	enum listener_send send;
+	struct probing *probing; /* the loop's thread's */
 };
 
 struct probing {
@@ -33,14 +40,16 @@ struct probing {
 	struct backends *all;
 	struct backend *backend;
 	int fd;
-	int64_t since_ms;
+	int64_t until_ms;
+	bool connected; /* waits for the greeting */
 };
 
 struct backends {
 	struct event_sink *events;
 	pthread_mutex_t lock;
 	struct backend table[BACKENDS_MAX];
-	_Atomic size_t n_used, n_down; /* read without the lock */
+	_Atomic size_t n_used, n_down;       /* read without the lock */
+	_Atomic int64_t greeted_ms[GREETED]; /* the last greeting, by a hash of whose it was */
 	size_t n_probing, first;
 	uv_loop_t *loop; /* NULL: does not probe */
 	uv_async_t wake;
@@ -79,6 +88,28 @@ static struct backend *add(struct backends *b, const struct endpoint *at)
 	return NULL;
 }
 
+/* Somebody got through while it was taken for down. */
+static void contradict(struct backends *b, struct backend *e)
+{
+	e->contradicted++;
+	set_state(b, e, e->contradicted >= CONTRADICTED_MAX ? MUTE : SUSPECT);
+}
+
+/* Known already, or remembered from now on; NULL: there is no room. */
+static struct backend *suspect(struct backends *b, const struct endpoint *at, bool *ret_news)
+{
+	struct backend *e = find(b, at);
+
+	*ret_news = false;
+	if (!e) {
+		e = add(b, at);
+		*ret_news = e && b->loop;
+	}
+	if (e)
+		e->wanted_ms = clock_mono_ms();
+	return e;
+}
+
 /* ---- workers ---- */
 
 bool backends_is_down(struct backends *b, const struct endpoint *at, bool as_client)
@@ -115,13 +146,7 @@ void backends_failed(struct backends *b, const struct endpoint *at, int error)
 	if (!is_backends_fault(error))
 		return;
 	pthread_mutex_lock(&b->lock);
-	struct backend *e = find(b, at);
-	if (!e) {
-		e = add(b, at);
-		news = e && b->loop;
-	}
-	if (e)
-		e->wanted_ms = clock_mono_ms();
+	(void)suspect(b, at, &news);
 	if (news)
 		uv_async_send(&b->wake);
 	pthread_mutex_unlock(&b->lock);
@@ -133,9 +158,43 @@ void backends_reached(struct backends *b, const struct endpoint *at)
 		return;
 	pthread_mutex_lock(&b->lock);
 	struct backend *e = find(b, at);
-	if (e && e->state == DOWN) {
-		e->contradicted++;
-		set_state(b, e, e->contradicted >= CONTRADICTED_MAX ? MUTE : SUSPECT);
+	if (e && e->state == DOWN && e->patience_ms == 0)
+		contradict(b, e);
+	pthread_mutex_unlock(&b->lock);
+}
+
+static _Atomic int64_t *greeted(struct backends *b, const struct endpoint *at)
+{
+	struct sv key = { (const char *)at->addr.b, sizeof(at->addr.b) };
+
+	return &b->greeted_ms[(map_hash(key) + at->port) % GREETED];
+}
+
+void backends_greeted(struct backends *b, const struct endpoint *at)
+{
+	atomic_store_explicit(greeted(b, at), clock_mono_ms(), memory_order_relaxed);
+	if (atomic_load_explicit(&b->n_used, memory_order_relaxed) == 0)
+		return;
+	pthread_mutex_lock(&b->lock);
+	struct backend *e = find(b, at);
+	if (e && e->state == DOWN && e->patience_ms > 0)
+		contradict(b, e);
+	pthread_mutex_unlock(&b->lock);
+}
+
+void backends_silent(struct backends *b, const struct endpoint *at, enum listener_send send,
+		     int64_t since_ms, int64_t patience_ms)
+{
+	bool news;
+
+	if (atomic_load_explicit(greeted(b, at), memory_order_relaxed) >= since_ms)
+		return;
+	pthread_mutex_lock(&b->lock);
+	struct backend *e = suspect(b, at, &news);
+	if (news) {
+		e->patience_ms = patience_ms;
+		e->send = send;
+		uv_async_send(&b->wake);
 	}
 	pthread_mutex_unlock(&b->lock);
 }
@@ -156,7 +215,7 @@ static void tell(struct backends *b, const struct endpoint *at, int error)
 		snprintf(text, sizeof(text),
 			 "backend=%s error=\"%s\" is down: new sessions are answered 421 until it "
 			 "answers",
-			 where, strerror(error));
+			 where, error == SILENT ? "no greeting" : strerror(error));
 		log_error("%s", text);
 		event_emit_note(b->events, "backend-down", text);
 	} else {
@@ -198,19 +257,69 @@ static void probing_end(struct probing *p)
 	close(p->fd);
 }
 
-static void on_connected(uv_poll_t *poll, int status, int events)
+static void on_ready(uv_poll_t *poll, int status, int events);
+
+/* From nobody in particular: a backend may want a header before it says a word. */
+static int send_header(const struct probing *p)
+{
+	char header[PROXY_HEADER_V1_MAX + PROXY_HEADER_V2_MAX];
+	size_t n = 0;
+
+	if (p->backend->send == SEND_PROXY_V1)
+		n = proxy_header_write_v1_unknown(header);
+	else if (p->backend->send == SEND_PROXY_V2)
+		n = proxy_header_write_v2_local(header);
+	return n == 0 || send(p->fd, header, n, MSG_NOSIGNAL) == (ssize_t)n ? 0 : -EPIPE;
+}
+
+/* 0: it waits for the greeting; -errno. */
+static int await_greeting(struct probing *p)
+{
+	int r = send_header(p);
+
+	if (r < 0)
+		return r;
+	p->connected = true;
+	p->until_ms = clock_mono_ms() + p->backend->patience_ms;
+	return uv_poll_start(&p->poll, UV_READABLE, on_ready);
+}
+
+/* What it says is for the sessions to judge. 0, > 0: nothing yet, -errno. */
+static int hear_greeting(const struct probing *p)
+{
+	char octets[512];
+	ssize_t n = recv(p->fd, octets, sizeof(octets), MSG_DONTWAIT);
+
+	if (n > 0) {
+		(void)!send(p->fd, "QUIT\r\n", 6, MSG_NOSIGNAL | MSG_DONTWAIT);
+		return 0;
+	}
+	return n == 0 ? -ECONNRESET : errno == EAGAIN || errno == EINTR ? 1 : -errno;
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events)
 {
 	struct probing *p = CONTAINER_OF(poll, struct probing, poll);
 	struct backend *e = p->backend;
 	struct backends *b = p->all;
-	/* status says less of an error than the socket does */
-	int r = upstream_result(p->fd);
+	int r;
 
-	if (r == 0)
-		r = status;
-
+	if (p->connected) {
+		r = hear_greeting(p);
+		if (r > 0 && status == 0)
+			return;
+		if (r == 0)
+			atomic_store(greeted(b, &e->at), clock_mono_ms());
+	} else {
+		/* status says less of an error than the socket does */
+		r = upstream_result(p->fd);
+		if (r == 0)
+			r = status;
+		if (r == 0 && e->patience_ms > 0 && (r = await_greeting(p)) == 0)
+			return;
+	}
 	probing_end(p);
-	probed(b, e, -r);
+	probed(b, e, r < 0 ? -r : 0);
 }
 
 static int probing_begin(struct backends *b, struct backend *e, int64_t now)
@@ -230,19 +339,20 @@ static int probing_begin(struct backends *b, struct backend *e, int64_t now)
 	}
 	p->all = b;
 	p->backend = e;
-	p->since_ms = now;
+	p->until_ms = now + BACKENDS_PROBE_MS;
 	e->probing = p;
 	b->n_probing++;
-	return uv_poll_start(&p->poll, UV_WRITABLE, on_connected);
+	return uv_poll_start(&p->poll, UV_WRITABLE, on_ready);
 }
 
 static void look_at(struct backends *b, struct backend *e, int64_t now)
 {
 	if (e->probing) {
-		if (now - e->probing->since_ms < BACKENDS_PROBE_MS)
+		int error = e->probing->connected ? SILENT : ETIMEDOUT;
+		if (now < e->probing->until_ms)
 			return;
 		probing_end(e->probing);
-		probed(b, e, ETIMEDOUT);
+		probed(b, e, error);
 		return;
 	}
 	pthread_mutex_lock(&b->lock);

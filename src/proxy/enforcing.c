@@ -47,10 +47,11 @@ struct enforcing {
 	char *complaints;
 	struct stopped now;
 	bool dirty; /* now is to be kept */
+	bool gone;  /* the file of complaints, with the one that it stopped for */
 
 	/* of the thread */
 	int64_t hour_ms;
-	bool unreadable; /* told the operator */
+	bool unreadable, unkept, cut; /* told the operator */
 };
 
 /* ---- what was refused ---- */
@@ -113,25 +114,27 @@ bool enforcing_stopped(const struct enforcing *e)
 
 /* ---- kept ---- */
 
-/* "CAUSE SINCE KEY\nWHY\n"; of a disk that is full the operator is told, and it counts all the
- * same until this process ends. Not under the lock: disks may hang. */
-static void keep(const char *file, const struct stopped *now)
+/* "CAUSE SINCE KEY\nWHY\n"; of a disk that is full the operator is told once, it counts all the
+ * same until this process ends, and is tried again. Not under the lock: disks may hang. */
+static bool keep(const char *file, const struct stopped *now, bool quiet)
 {
 	char name[4200];
 
-	if (now->cause == CAUSE_NONE) {
-		(void)unlink(file);
-		return;
-	}
+	if (now->cause == CAUSE_NONE)
+		return unlink(file) == 0 || errno == ENOENT;
 	snprintf(name, sizeof(name), "%s.new", file);
 	FILE *f = fopen(name, "we");
 	bool ok = f && fprintf(f, "%d %lld %s\n%s\n", (int)now->cause, (long long)now->since_ms,
 			       now->key[0] ? now->key : "-", now->why) > 0;
 	if (f && fclose(f) != 0)
 		ok = false;
-	if (!ok || rename(name, file) < 0)
-		log_warning("enforce=%s error=\"%s\" that it has stopped can't be kept", file,
-			    strerror(errno));
+	if (ok && rename(name, file) == 0)
+		return true;
+	if (!quiet)
+		log_warning(
+			"enforce=%s error=\"%s\" that it has stopped can't be kept; trying again",
+			file, strerror(errno));
+	return false;
 }
 
 /* The first line: "CAUSE SINCE KEY\n". */
@@ -151,22 +154,42 @@ static bool parse_kept(char *line, struct stopped *ret)
 	return true;
 }
 
-static void read_kept(struct enforcing *e)
+static bool read_kept(const char *file, struct stopped *ret_was)
 {
-	FILE *f = e->file ? fopen(e->file, "re") : NULL;
+	FILE *f = fopen(file, "re");
 	char line[KEY_MAX + 64];
 	struct stopped was = { 0 };
 
 	if (!f)
-		return;
-	if (fgets(line, sizeof(line), f) && parse_kept(line, &was) &&
-	    fgets(was.why, sizeof(was.why), f)) {
-		was.why[strcspn(was.why, "\n")] = '\0';
-		e->now = was;
-		e->is_stopped = true;
-		log_warning("enforce=stopped since an earlier start: %s", was.why);
-	}
+		return false;
+	bool ok = fgets(line, sizeof(line), f) && parse_kept(line, &was) &&
+		  fgets(was.why, sizeof(was.why), f);
 	fclose(f);
+	if (!ok)
+		return false;
+	was.why[strcspn(was.why, "\n")] = '\0';
+	*ret_was = was;
+	return true;
+}
+
+static void take_kept(struct enforcing *e)
+{
+	if (!e->file || !read_kept(e->file, &e->now))
+		return;
+	e->is_stopped = true;
+	log_warning("enforce=stopped since an earlier start: %s", e->now.why);
+}
+
+bool enforcing_was_stopped(const struct conf *conf)
+{
+	struct stopped was;
+	char *file;
+
+	if (!conf->state || asprintf(&file, "%s.enforcing", conf->state) < 0)
+		return false;
+	bool stopped = read_kept(file, &was);
+	free(file);
+	return stopped;
 }
 
 /* ---- stopping and going on; under the lock ---- */
@@ -246,7 +269,7 @@ static void judge_complaints(struct enforcing *e, struct sv text)
 }
 
 /* Its first COMPLAINTS_MAX octets, malloc'ed. 0, -errno. */
-static int read_text(const char *path, char **ret_text, size_t *ret_n)
+static int read_text(const char *path, char **ret_text, size_t *ret_n, bool *ret_cut)
 {
 	FILE *f = fopen(path, "re");
 	char *text = f ? malloc(COMPLAINTS_MAX) : NULL;
@@ -254,6 +277,7 @@ static int read_text(const char *path, char **ret_text, size_t *ret_n)
 
 	if (text) {
 		*ret_n = fread(text, 1, COMPLAINTS_MAX, f);
+		*ret_cut = *ret_n == COMPLAINTS_MAX && getc(f) != EOF;
 		r = ferror(f) ? -EIO : 0;
 	}
 	if (f)
@@ -267,15 +291,22 @@ static int read_text(const char *path, char **ret_text, size_t *ret_n)
 
 /* Of the thread, without the lock. No file: nobody has complained. false: it can't be read, and
  * nothing follows from that. */
-static bool read_complaints(struct enforcing *e, const char *path, char **ret_text, size_t *ret_n)
+static bool read_complaints(struct enforcing *e, const char *path, char **ret_text, size_t *ret_n,
+			    bool *ret_none)
 {
-	int r = read_text(path, ret_text, ret_n);
+	bool cut = false;
+	int r = read_text(path, ret_text, ret_n, &cut);
 
 	if (r == -ENOENT) {
 		*ret_text = NULL;
 		*ret_n = 0;
+		*ret_none = true;
 		r = 0;
 	}
+	if (cut && !e->cut)
+		log_warning("complaints=%s only its first %d KiB are read", path,
+			    COMPLAINTS_MAX / 1024);
+	e->cut = cut;
 	if (r < 0 && !e->unreadable)
 		log_warning("complaints=%s error=\"%s\" can't be read", path, strerror(-r));
 	e->unreadable = r < 0;
@@ -314,26 +345,40 @@ void enforcing_look(struct enforcing *e, int64_t now_ms)
 {
 	char *path, *text = NULL;
 	struct stopped now;
+	bool gone = false;
 	size_t n = 0;
 
 	pthread_mutex_lock(&e->lock);
 	path = e->complaints ? strdup(e->complaints) : NULL;
 	bool none = !e->complaints;
 	pthread_mutex_unlock(&e->lock);
-	bool known = none || (path && read_complaints(e, path, &text, &n));
-	free(path);
+	bool known = none || (path && read_complaints(e, path, &text, &n, &gone));
 
 	pthread_mutex_lock(&e->lock);
-	if (known)
+	gone = gone && e->now.cause == CAUSE_COMPLAINT;
+	if (gone && !e->gone)
+		log_warning(
+			"complaints=%s is gone: all is observed until it is back without what it "
+			"named, or frontdoor resume",
+			path);
+	e->gone = gone;
+	if (known && !gone)
 		judge_complaints(e, (struct sv) { text, n });
 	free(text);
+	free(path);
 	look_at_rejections(e, now_ms);
 	bool dirty = e->dirty && e->file;
 	e->dirty = false;
 	now = e->now;
 	pthread_mutex_unlock(&e->lock);
-	if (dirty)
-		keep(e->file, &now);
+	if (!dirty)
+		return;
+	e->unkept = !keep(e->file, &now, e->unkept);
+	if (e->unkept) {
+		pthread_mutex_lock(&e->lock);
+		e->dirty = true;
+		pthread_mutex_unlock(&e->lock);
+	}
 }
 
 static void *run(void *arg)
@@ -390,7 +435,7 @@ int enforcing_new(const struct conf *conf, struct event_sink *events, struct enf
 		enforcing_free(e);
 		return -ENOMEM;
 	}
-	read_kept(e);
+	take_kept(e);
 	*ret_e = e;
 	return 0;
 }
@@ -445,10 +490,10 @@ int enforcing_resume(struct enforcing *e, struct buf *text)
 	int r = 0;
 
 	pthread_mutex_lock(&e->lock);
-	if (e->now.cause == CAUSE_COMPLAINT) {
+	if (e->now.cause == CAUSE_COMPLAINT && !e->gone) {
 		(void)buf_printf(text, "%s; enforcing goes on when that line is gone", e->now.why);
 		r = -EBUSY;
-	} else if (e->now.cause == CAUSE_REJECTIONS) {
+	} else if (e->now.cause != CAUSE_NONE) {
 		go_on(e, "the operator goes on");
 		pthread_cond_signal(&e->wake);
 		(void)buf_printf(text, "enforcing goes on");

@@ -5,7 +5,8 @@
  *
  * - complaints: a file of the operator's, a domain or a client's address a line. One that was
  *   refused here (the last 65,536 domains and clients are remembered) stops enforcing until its
- *   line is gone. Looked at every ENFORCING_LOOK_MS, in a thread of its own: disks may hang.
+ *   line is gone; with the whole file gone, a disk that isn't there any more perhaps, until
+ *   enforcing_resume(). Looked at every ENFORCING_LOOK_MS, in a thread of its own: disks may hang.
  * - rejections: recipients that came in by their own front door, in an hour; a share over
  *   max_rejections of those for domains in the share, and over twice that of the other domains,
  *   with ENFORCING_LEAST of each. Until enforcing_resume(). With a share of 0 or 100 % there is
@@ -56,6 +57,9 @@ void enforcing_view(struct enforcing *e, struct enforcing_view *ret_view);
 
 /* The operator goes on. 0: enforcing; -EBUSY: the complaint still stands; text says so. */
 int enforcing_resume(struct enforcing *e, struct buf *text);
+
+/* Without a daemon: has the one with this configuration stopped, by what is kept? */
+bool enforcing_was_stopped(const struct conf *conf);
 
 /* ---- for tests: what the thread does each time ---- */
 void enforcing_look(struct enforcing *e, int64_t now_ms);

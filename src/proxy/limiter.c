@@ -129,16 +129,43 @@ static struct client *find_or_make(struct limiter *l, size_t bucket, uint64_t ke
 	return worst;
 }
 
-void limiter_heard_scanner(struct limiter *l, const struct addr *client, int64_t now_ms)
+static void know(struct limiter *l, uint64_t key, int64_t until_ms)
 {
-	uint64_t key = key_of(client);
 	size_t bucket = bucket_of(l, key);
 
 	pthread_mutex_lock(lock_of(l, bucket));
 	struct client *c = find_or_make(l, bucket, key);
-	if (c)
-		c->known_until_ms = now_ms + LIMITER_KNOWN_MS;
+	if (c && c->known_until_ms < until_ms)
+		c->known_until_ms = until_ms;
 	pthread_mutex_unlock(lock_of(l, bucket));
+}
+
+void limiter_heard_scanner(struct limiter *l, const struct addr *client, int64_t now_ms)
+{
+	know(l, key_of(client), now_ms + LIMITER_KNOWN_MS);
+}
+
+void limiter_know(struct limiter *l, uint64_t key, int64_t until_ms, int64_t now_ms)
+{
+	int64_t max = now_ms + LIMITER_KNOWN_MS;
+
+	if (key != 0 && until_ms > now_ms)
+		know(l, key, until_ms < max ? until_ms : max);
+}
+
+void limiter_known_each(struct limiter *l, int64_t now_ms,
+			void (*fn)(void *user, uint64_t key, int64_t until_ms), void *user)
+{
+	for (size_t i = 0; i < l->n_buckets; i++) {
+		struct client some[WAYS];
+
+		pthread_mutex_lock(lock_of(l, i));
+		memcpy(some, l->clients + i * WAYS, sizeof(some));
+		pthread_mutex_unlock(lock_of(l, i));
+		for (int k = 0; k < WAYS; k++)
+			if (some[k].key && some[k].known_until_ms > now_ms)
+				fn(user, some[k].key, some[k].known_until_ms);
+	}
 }
 
 /* A minute's worth flows off evenly; the burst may be ahead of that. */
@@ -214,6 +241,10 @@ static enum limiter_outcome judge(struct limiter *l, const struct limits_conf *c
 
 	if ((trusted || (c && c->known_until_ms > now_ms)) && count_up(&l->known, max / 4))
 		t->known = true;
+	/* short of memory by others' doing: what must get through holds little, within its quarter;
+	 * who a balancer brings is known later */
+	if (!t->known && who == LIMITER_ANYBODY && limiter_is_tight(l, conf))
+		return LIMITER_MEMORY;
 	if (c && !t->known && !trusted) {
 		if (conf->per_client > 0 && c->sessions >= (uint32_t)conf->per_client)
 			return LIMITER_CLIENT;
@@ -243,8 +274,6 @@ enum limiter_outcome limiter_admit(struct limiter *l, const struct limits_conf *
 	size_t bucket = bucket_of(l, t.key);
 	enum limiter_outcome r;
 
-	if (who != LIMITER_TRUSTED && limiter_is_tight(l, conf))
-		return LIMITER_MEMORY;
 	if (who == LIMITER_BALANCER) {
 		r = judge(l, conf, NULL, who, now_ms, &t);
 	} else {

@@ -58,6 +58,11 @@ void limiter_release(struct limiter *l, struct limiter_ticket *ticket);
 /* Mail came from inside a scanner's egress. */
 void limiter_heard_scanner(struct limiter *l, const struct addr *client, int64_t now_ms);
 
+/* The same by key, until then at most; and all of them, by key: to keep them over a restart. */
+void limiter_know(struct limiter *l, uint64_t key, int64_t until_ms, int64_t now_ms);
+void limiter_known_each(struct limiter *l, int64_t now_ms,
+			void (*fn)(void *user, uint64_t key, int64_t until_ms), void *user);
+
 /* A session becomes a client that is dripped to: half of its descriptors stay in use; and n such
  * clients are gone. */
 void limiter_drip(struct limiter *l);

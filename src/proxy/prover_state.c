@@ -352,7 +352,10 @@ void prover_save_now(struct prover *p)
 	if (!p->watch || (!p->unsaved && !p->pace_unsaved) || hand_over(p, clock_mono_ms()) < 0)
 		return;
 	save(p);
-	if (p->work.r < 0)
-		log_warning("error=\"%s\" what was learned last is lost", p->work.error.text);
+	if (p->work.r < 0) {
+		log_warning("error=\"%s\" what was learned last is %s", p->work.error.text,
+			    p->ending ? "lost" : "not saved; trying again");
+		take_back(p);
+	}
 	work_clear(&p->work);
 }

@@ -128,15 +128,15 @@ static int make(struct main_thread *m, struct buf *text, struct reload *ret)
 
 	if (r < 0)
 		return r;
+	log_divert(text);
 	r = setup_new(conf, m->server.setup, &ret->setup);
+	log_divert(NULL);
 	if (r == 0)
 		setup_count(ret->setup, &m->server.metrics);
 	if (r != 0) {
 		hosted_free(ret->hosted);
 		ret->hosted = NULL;
 		conf_free(conf);
-		if (r > 0)
-			(void)buf_printf(text, "a certificate can't be used; the log says why\n");
 		return r > 0 ? -EINVAL : r;
 	}
 	r = sockets_open(conf, m->n_workers, m->sockets, text, &ret->sockets);
@@ -195,7 +195,7 @@ static void take(struct main_thread *m, struct reload *r)
 	sockets_unref(m->sockets);
 	m->sockets = sockets_ref(r->sockets);
 	take_hosted(m, r, former->conf);
-	if (resolving_change(s->resolving, s->setup) < 0)
+	if (resolving_change(s->resolving, &former->conf->policy, s->setup) < 0)
 		log_error("error=\"out of memory\" not all sources are kept ready");
 	prover_change(s->prover, s->setup->conf);
 	if (s->setup->conf->policy.strict_backup && !atomic_load(&s->primaries)) {
@@ -273,9 +273,8 @@ static int reload(struct server *s, struct buf *text)
 
 	/* whatever the file says now: the log may have been rotated */
 	(void)event_sink_switch(s->events, s->setup->conf->events_json);
-	if (atomic_load(&m->ending) || m->restart || m->reload) {
-		(void)buf_printf(text, "%s is under way\n",
-				 m->reload ? "a reload" : "a restart, or the end,");
+	if (atomic_load(&m->ending) || m->restart) {
+		(void)buf_printf(text, "a restart, or the end, is under way\n");
 		return fail(m, -EBUSY, text);
 	}
 	e = make(m, text, &made);
@@ -289,6 +288,8 @@ static int reload(struct server *s, struct buf *text)
 		return fail(m, e < 0 ? e : -ENOMEM, text);
 	}
 	*r = made;
+	/* one that awaits its backends' answers is not what the operator wants any more */
+	server_reload_drop(m);
 	tell_restart(s->setup->conf, r->setup->conf, text);
 	log_lines(LOG_LEVEL_WARNING, text);
 	if (!server_wants_probe(r->setup)) {

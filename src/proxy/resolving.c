@@ -44,6 +44,10 @@ static const struct policy *policy_now(struct resolving *r)
 	if (next) {
 		old = r->setup;
 		r->setup = next;
+		/* some of them were let go; the others are kept already, so that to ask again is
+		 * cheap */
+		map_deinit(&r->kept, NULL);
+		map_init(&r->kept);
 	}
 	setup_unref(old);
 	return &r->setup->conf->policy;
@@ -234,16 +238,64 @@ static void open_snapshot(struct resolving *r)
 	(void)snapshot_new(file, conf->policy.stale_max_ms, &r->snapshot);
 }
 
-int resolving_change(struct resolving *r, struct setup *setup)
+static int note_sources(struct map *all, char *const *keys, size_t n, bool has)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (has && map_put(all, sv_from(keys[i]), all, NULL) < 0)
+			return -ENOMEM;
+		if (!has)
+			(void)map_remove(all, sv_from(keys[i]));
+	}
+	return 0;
+}
+
+/* Keys that the configuration names: into all, or out of it. */
+static int note_configured(struct map *all, const struct policy *policy, bool has)
+{
+	int e = 0;
+
+	for (size_t i = 0; i < policy->n_scanners && e == 0; i++)
+		e = note_sources(all, policy->scanners[i].sources, policy->scanners[i].n_sources,
+				 has);
+	for (struct map_entry *m = NULL; e == 0 && (m = map_next(&policy->domains, m));) {
+		const struct domain_policy *row = m->value;
+
+		e = note_sources(all, row->allow_sources, row->n_allow_sources, has);
+	}
+	return e;
+}
+
+/* What was configured and isn't any more is not looked up for ever. A filter that is another's too,
+ * by the catalogue, is kept again with the next answer for a domain of its. */
+static int let_go(struct resolving *r, const struct policy *was, const struct policy *now)
+{
+	struct map gone;
+
+	map_init(&gone);
+	int e = note_configured(&gone, was, true);
+	if (e == 0)
+		e = note_configured(&gone, now, false);
+	for (struct map_entry *m = NULL; e == 0 && (m = map_next(&gone, m));) {
+		char key[SOURCE_KEY_MAX];
+		snprintf(key, sizeof(key), "%.*s", (int)m->key_len, (const char *)m->key);
+		e = resolver_release_source(r->resolver, key);
+	}
+	map_deinit(&gone, NULL);
+	return e;
+}
+
+int resolving_change(struct resolving *r, const struct policy *was, struct setup *setup)
 {
 	struct setup *former;
+	int e = let_go(r, was, &setup->conf->policy);
 
 	pthread_mutex_lock(&r->lock);
 	former = r->next;
 	r->next = setup_ref(setup);
 	pthread_mutex_unlock(&r->lock);
 	setup_unref(former);
-	return keep_configured(&setup->conf->policy, r->resolver);
+	int k = keep_configured(&setup->conf->policy, r->resolver);
+	return k < 0 ? k : e;
 }
 
 int resolving_new(struct setup *setup, const struct memory *memory, struct event_sink *events,

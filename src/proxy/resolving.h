@@ -16,8 +16,9 @@ struct resolving;
 int resolving_new(struct setup *setup, const struct memory *memory, struct event_sink *events,
 		  struct resolving **ret_resolving);
 /* By this configuration from now on, but for the servers, timeout, stale_max and state. Sources
- * that are new in it are kept ready. 0; -ENOMEM: not all of them. */
-int resolving_change(struct resolving *r, struct setup *setup);
+ * that are new in it are kept ready, those that were in was alone are not any more. 0; -ENOMEM: not
+ * all of them. */
+int resolving_change(struct resolving *r, const struct policy *was, struct setup *setup);
 /* After all ports. NULL is fine. */
 void resolving_free(struct resolving *r);
 struct resolver *resolving_resolver(struct resolving *r);

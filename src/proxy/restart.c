@@ -288,6 +288,7 @@ static void on_time(uv_timer_t *timer)
 			fail(r, "what was learned can't be saved: the disk does not answer");
 		return;
 	}
+	server_save_known(r->main);
 	int e = begin(r);
 	if (e < 0) {
 		snprintf(why, sizeof(why), "%s can't be executed: %s", r->main->program,

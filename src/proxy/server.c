@@ -10,6 +10,7 @@
 #include "proxy/confine.h"
 #include "proxy/enforcing.h"
 #include "proxy/hosted.h"
+#include "proxy/known_clients.h"
 #include "proxy/primary.h"
 #include "proxy/prover.h"
 #include "proxy/resolving.h"
@@ -59,6 +60,7 @@ static void stop_taking(struct main_thread *m)
 void server_hand_over(struct main_thread *m)
 {
 	parts_ending(m, true);
+	m->handed_over = true;
 	stop_taking(m);
 	for (int i = 0; i < m->n_workers; i++)
 		worker_hand_over(m->workers[i], HANDOVER_GENTLE_MS, HANDOVER_LIMIT_MS);
@@ -168,6 +170,12 @@ static void watch_certificates(struct main_thread *m)
 static void poll_work(uv_work_t *work)
 {
 	struct main_thread *m = work->data;
+	int64_t now = clock_mono_ms();
+
+	if (now - m->known_saved_ms >= KNOWN_CLIENTS_SAVE_MS) {
+		m->known_saved_ms = now;
+		server_save_known(m);
+	}
 
 	pthread_mutex_lock(&m->hosted_lock);
 	hosted_poll(m->server.hosted, m->server.resolver);
@@ -410,6 +418,8 @@ static int start_workers(struct main_thread *m)
 
 	m->server.tarpit_max = tarpit_share(n);
 	int e = start_limiter(&m->server, n);
+	if (e == 0)
+		e = server_load_known(m);
 	if (e < 0)
 		return e;
 	for (int i = 0; i < n; i++) {
@@ -424,6 +434,21 @@ static int start_workers(struct main_thread *m)
 		m->n_workers++;
 	}
 	return 0;
+}
+
+static void mask_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR2);
+	(void)pthread_sigmask(how, &set, NULL);
+}
+
+void server_hold_signals(void)
+{
+	mask_signals(SIG_BLOCK);
 }
 
 static int start_main(struct main_thread *m)
@@ -444,6 +469,7 @@ static int start_main(struct main_thread *m)
 	    (r = uv_signal_start(&m->on_hup, on_hup, SIGHUP)) < 0 ||
 	    (r = uv_signal_start(&m->on_usr2, on_usr2, SIGUSR2)) < 0)
 		return r;
+	mask_signals(SIG_UNBLOCK);
 	uv_timer_init(&m->loop, &m->poll);
 	if ((r = uv_timer_start(&m->poll, on_poll, POLL_MS, POLL_MS)) < 0)
 		return r;
@@ -561,6 +587,8 @@ int server_run(struct conf *conf, const struct server_options *options)
 		m.n_workers--;
 	}
 	prover_stop(m.server.prover);
+	if (!m.handed_over) /* else the file is another process's */
+		server_save_known(&m);
 	parts_stop(&m);
 	stop_shared(&m.server);
 	log_info("ended");

@@ -35,6 +35,9 @@ struct server_options {
 	size_t n_parts;
 };
 
+/* Before the configuration is read: one that asks for another reading of it, or for a restart,
+ * waits until server_run() can do that, rather than end the program. */
+void server_hold_signals(void);
 /* Takes conf over. Returns the exit code: 0 after SIGTERM or SIGINT, 1 failed, 78 when the
  * configuration can't be served. */
 int server_run(struct conf *conf, const struct server_options *options);

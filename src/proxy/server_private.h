@@ -1,5 +1,6 @@
 /* The main thread, for the files it is made of: server.c (life), server_probe.c (what the backends
- * are), reload.c, restart.c. All of it is in that thread, but for what says otherwise. */
+ * are), server_known.c, reload.c, restart.c. All of it is in that thread, but for what says
+ * otherwise. */
 #pragma once
 
 #include "proxy/server.h"
@@ -46,7 +47,11 @@ struct main_thread {
 	int exit_code;
 	struct reload *reload;   /* waits for a backend's answer; NULL: none does */
 	struct restart *restart; /* NULL: none is under way */
-	char program[4096];      /* its file; "": not known */
+	char *known_file;        /* of known_clients.h; NULL: none */
+	int64_t known_saved_ms;
+	bool known_told; /* that it can't be saved */
+	bool handed_over;
+	char program[4096]; /* its file; "": not known */
 	char **arguments;
 };
 
@@ -76,6 +81,14 @@ void server_reload_probed(struct main_thread *m, const struct setup *probed, int
 /* The next try of one that could not be asked, since another probe was under way. */
 void server_reload_tick(struct main_thread *m);
 void server_reload_drop(struct main_thread *m);
+
+/* ---- server_known.c ---- */
+
+/* Whom the limiter knows, beside the state file. 0, -ENOMEM: without the file a scanner is known
+ * again with its next mail. */
+int server_load_known(struct main_thread *m);
+/* Any thread. */
+void server_save_known(struct main_thread *m);
 
 /* ---- restart.c ---- */
 

@@ -105,6 +105,7 @@ static void probe_done(uv_work_t *work, int status)
 	m->probed = NULL;
 	if (probed != m->server.setup) {
 		server_reload_probed(m, probed, m->probe_result);
+		server_reload_tick(m); /* another one may wait for its turn */
 	} else if (m->probe_result != 0 && m->signals == 0) {
 		m->exit_code = m->probe_result;
 		server_end(m, 0);

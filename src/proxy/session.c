@@ -323,6 +323,9 @@ static bool read_side(struct session *s, enum dialog_side from)
 	}
 	if (from == DIALOG_CLIENT)
 		s->slow_octets += (uint32_t)n;
+	else if (!s->greeted)
+		backends_greeted(s->worker->server->backends, session_backend(s));
+	s->greeted = s->greeted || from == DIALOG_BACKEND;
 	if (from == DIALOG_CLIENT && is_lure(s, (struct sv) { in.p + old, in.n - old })) {
 		session_end(s);
 		return false;
@@ -534,8 +537,25 @@ void session_backend_ready(struct conn *c, int ready)
 
 /* ---- time ---- */
 
+/* A backend that speaks TLS from its first octet waits for ours. */
+static void check_greeting(struct session *s, int64_t now_ms)
+{
+	const struct listener_conf *conf = s->listener->conf;
+	int64_t patience = s->setup->conf->limits.backend_ms;
+
+	if (patience > BACKENDS_SILENT_MS)
+		patience = BACKENDS_SILENT_MS;
+	if (s->greeted || now_ms - s->connecting_ms < patience || listener_backend_is_tls(conf) ||
+	    (s->relay && conf->tls == TLS_IMPLICIT))
+		return;
+	backends_silent(s->worker->server->backends, session_backend(s), conf->send,
+			s->connecting_ms, patience);
+}
+
 void session_check_connecting(struct session *s, int64_t now_ms)
 {
+	if (s->backend.open && !s->backend.connecting)
+		check_greeting(s, now_ms);
 	if (!s->backend.open || !s->backend.connecting)
 		return;
 	int64_t waited = now_ms - s->connecting_ms;

@@ -49,6 +49,7 @@ struct session {
 	bool relay; /* bytes are copied; the dialog has nothing to say any more */
 	bool client_eof, backend_eof;
 	bool backend_deaf; /* takes no more bytes */
+	bool greeted;      /* the backend has said something */
 	bool misled;       /* was greeted from here with what the backend doesn't offer any more */
 	bool dialog_open;
 	bool tight;     /* not read as it would be: the buffers of all hold too much */

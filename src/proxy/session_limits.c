@@ -5,10 +5,10 @@
 #include "proxy/session_private.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
-#define VERDICT_MS    (5 * 60 * 1000) /* the resolver answers long before */
-#define RATE_WINDOW_S 60
-#define TIGHT_HOLD    4096 /* what one side may have in buffers when there is too little memory */
+#define VERDICT_MS (5 * 60 * 1000) /* the resolver answers long before */
+#define TIGHT_HOLD 4096 /* what one side may have in buffers when there is too little memory */
 
 static void at_limit(struct session *s, enum metric metric, const char *words)
 {
@@ -90,13 +90,14 @@ void session_spare_memory(struct session *s)
 }
 
 /*
- * Less of a message than min_rate, on average over a minute, or the time for a block when that is
- * less. Only what the client is to blame for: not while nobody reads it, not in handshakes.
+ * Less of a message than min_rate, on average over the time for a block: a shorter one would end an
+ * honest client that a lost packet or a busy disk holds up for a minute (RFC 5321 4.5.3.2.5 grants
+ * three). Only what the client is to blame for: not while nobody reads it, not in handshakes.
  */
 static bool is_too_slow(struct session *s)
 {
 	const struct limits_conf *c = limits_of(s);
-	uint32_t window = (uint32_t)min_size(RATE_WINDOW_S, (size_t)(c->data_ms / 1000));
+	uint32_t window = (uint32_t)(c->data_ms / 1000);
 
 	if (c->min_rate == 0 || s->trusted || dialog_waits_for(&s->dialog) != DIALOG_WAIT_DATA ||
 	    !s->client.reading || ++s->slow_s < window)
@@ -112,13 +113,28 @@ static void talk_timeout(struct session *s)
 	bool client = wait == DIALOG_WAIT_COMMAND || wait == DIALOG_WAIT_DATA ||
 		      wait == DIALOG_WAIT_HANDSHAKE;
 
-	if (client && buf_len(&s->backend.out) >= SESSION_OUT_PAUSE) {
+	size_t pause = s->tight ? TIGHT_HOLD : SESSION_OUT_PAUSE;
+	if (client && buf_len(&s->backend.out) > pause) {
+		log_warning("id=%s listener=%s: the mail server does not take the message", s->id,
+			    s->listener->conf->name);
 		dialog_backend_failed(&s->dialog, "does not take the message");
 		return;
 	}
 	if (client)
 		at_limit(s, METRIC_LIMIT_SLOW, "time for a command or a block is up");
 	dialog_timeout(&s->dialog);
+}
+
+/* Is it to be read again? To look is no progress: what holds memory has as much time as ever. */
+static void look_again(struct session *s)
+{
+	enum dialog_wait waits = s->waits;
+	uint32_t turn = s->turn;
+	int64_t until = s->deadline_ms;
+
+	session_settle(s);
+	if (s->tight && waits == s->waits && turn == s->turn)
+		s->deadline_ms = until;
 }
 
 void session_check_time(struct session *s, int64_t now_ms)
@@ -138,6 +154,6 @@ void session_check_time(struct session *s, int64_t now_ms)
 	} else if (now_ms >= s->deadline_ms) {
 		session_end(s);
 	} else if (s->tight) {
-		session_settle(s); /* is it to be read again? */
+		look_again(s);
 	}
 }

@@ -42,7 +42,9 @@ struct waiting {
 struct snapshot {
 	char *file;
 	int64_t stale_max_ms;
-	sqlite3 *db; /* the thread's, once it runs */
+	sqlite3 *db; /* the thread's, once it runs; NULL: to be opened when there is something to
+			write */
+	bool alone;  /* for loading only: see open_alone() */
 	bool trouble_told;
 	pthread_t thread;
 	bool started;
@@ -113,35 +115,66 @@ static int make_tables(struct snapshot *s)
 	return r == 0 ? execute(s, "COMMIT") : r;
 }
 
-/* 0; -EINVAL: it is not ours, or damaged; -errno. */
-static int open_file(struct snapshot *s)
+static void close_file(struct snapshot *s)
 {
-	int fd = open(s->file, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-	int64_t tables;
-	int r;
+	sqlite3_close(s->db);
+	s->db = NULL;
+}
 
-	if (fd < 0)
-		return -errno;
-	close(fd);
+/* alone: nobody else may have it meanwhile. > 0: tables are there; 0: it is empty; -EINVAL: it is
+ * not ours, or damaged; -errno. */
+static int open_db(struct snapshot *s, bool alone)
+{
+	int64_t tables;
+
 	if (sqlite3_open_v2(s->file, &s->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
 		return db_error(s->db);
 	sqlite3_busy_timeout(s->db, BUSY_MS);
+	if (alone && execute(s, "PRAGMA locking_mode = EXCLUSIVE") < 0)
+		return db_error(s->db);
 	tables = single(s, "SELECT count(*) FROM sqlite_master");
 	if (tables < 0)
 		return db_error(s->db);
 	if (tables > 0 && (single(s, "PRAGMA application_id") != APPLICATION_ID ||
 			   single(s, "PRAGMA user_version") != VERSION))
 		return -EINVAL;
+	return tables > 0;
+}
+
+/* The disk is full, or so: then there is no room for the index of the write-ahead log, which is
+ * shared. Who has the file for himself keeps that in memory: for reading it. */
+static void open_alone(struct snapshot *s)
+{
+	s->alone = open_db(s, true) > 0;
+	if (!s->alone)
+		close_file(s);
+}
+
+static int try_open(struct snapshot *s)
+{
+	int fd = open(s->file, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	int tables = open_db(s, false);
+	if (tables < 0)
+		return tables;
 	/* What the last seconds brought may be lost with the power, the file may not. */
 	r = execute(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
 		       "PRAGMA cache_size = -16384");
 	return r < 0 || tables > 0 ? r : make_tables(s);
 }
 
-static void close_file(struct snapshot *s)
+/* 0; -EINVAL: it is not ours, or damaged; -errno. */
+static int open_file(struct snapshot *s)
 {
-	sqlite3_close(s->db);
-	s->db = NULL;
+	int r = try_open(s);
+
+	if (r < 0)
+		close_file(s);
+	return r;
 }
 
 /* A file that can't be used makes room for a new one. */
@@ -494,7 +527,7 @@ static void forget_old(struct snapshot *s, int64_t wall_ms)
 int snapshot_load(struct snapshot *s, const struct snapshot_visit *visit)
 {
 	struct loading l = { .s = s, .visit = visit, .clock = clock_now() };
-	int r = snapshot_room_new(&l.room);
+	int r = s->db ? snapshot_room_new(&l.room) : -EIO;
 
 	for (int kind = 0; r == 0 && kind < KINDS; kind++)
 		r = load_rows(&l, (enum kind)kind);
@@ -502,8 +535,10 @@ int snapshot_load(struct snapshot *s, const struct snapshot_visit *visit)
 	/* What was read before the damage bears its own sum: it counts. */
 	if (r == -EINVAL)
 		return set_aside(s);
-	if (r == 0)
+	if (r == 0 && !s->alone)
 		forget_old(s, l.clock.wall_ms);
+	if (s->alone)
+		close_file(s);
 	if (s->stats.damaged)
 		log_warning("snapshot=%s %llu rows are damaged and were left out", s->file,
 			    (unsigned long long)s->stats.damaged);
@@ -539,6 +574,11 @@ int snapshot_new(const char *file, int64_t stale_max_ms, struct snapshot **ret_s
 	r = s->file ? open_file(s) : -ENOMEM;
 	if (r == -EINVAL)
 		r = set_aside(s);
+	if (r == -EIO || r == -ENOSPC) {
+		tell_trouble(s, r);
+		open_alone(s);
+		r = 0;
+	}
 	if (r < 0) {
 		log_warning("snapshot=%s error=\"%s\" can't be used: the next start will have to "
 			    "ask DNS for everything",

@@ -170,6 +170,18 @@ static bool immutable_name(const char *file, char *out, size_t size)
 	return *file == '\0';
 }
 
+/* On a full disk there is no room for the index of the write-ahead log, which is shared. Who has
+ * the file for himself keeps that in memory. */
+static int open_alone(struct state *s)
+{
+	state_close(s);
+	int r = state_open(s, s->file, SQLITE_OPEN_READWRITE);
+
+	if (r == 0)
+		r = state_execute(s, "PRAGMA locking_mode = EXCLUSIVE");
+	return r < 0 ? r : state_check(s);
+}
+
 /* For reading. As state_check(). */
 int state_open_to_read(struct state *s)
 {
@@ -178,6 +190,9 @@ int state_open_to_read(struct state *s)
 
 	if (r == 0)
 		r = state_check(s);
+	code = s->db ? sqlite3_errcode(s->db) & 0xff : SQLITE_OK;
+	if (r < 0 && (code == SQLITE_IOERR || code == SQLITE_FULL))
+		return open_alone(s);
 	/* Who can't write to the folder can't take part in the write-ahead log. While there is
 	 * none, nobody writes. */
 	code = s->db ? sqlite3_errcode(s->db) & 0xff : SQLITE_OK;

@@ -274,11 +274,9 @@ static bool accept_one(struct door_socket *d)
 		close(fd);
 		return true;
 	}
-	if (atomic_load_explicit(&d->listener->closed, memory_order_relaxed)) {
-		say_and_close(d->listener, fd, CANT_BE_REACHED);
-		return true;
-	}
-	if (is_down(d, &server)) {
+	/* closed: what the backend would do for us isn't known until it answers */
+	if (atomic_load_explicit(&d->listener->closed, memory_order_relaxed) ||
+	    is_down(d, &server)) {
 		metrics_add(&d->worker->shared.server->metrics, METRIC_BACKEND_DOWN, 1);
 		say_and_close(d->listener, fd, CANT_BE_REACHED);
 		return true;

@@ -187,6 +187,9 @@ int metrics_write(const struct view *v, enum metrics_format format, struct buf *
 	      (double)(metrics_get(m, METRIC_SESSIONS) - ended));
 	counters(&p, m);
 	listeners(&p, v);
+	gauge(&p, "frontdoor_backends_down", NULL,
+	      "Mail servers that don't answer: new sessions for them get 421.",
+	      (double)v->backends_down);
 	dns(&p, &v->dns);
 	counter(&p, "frontdoor_events_dropped", "Events that could not be written.",
 		v->events_dropped);

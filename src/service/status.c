@@ -119,7 +119,7 @@ json_t *status_json(const struct view *v)
 		json_array_append_new(listeners, listener_json(&v->listeners[i]));
 	return json_pack(
 		"{s:b, s:s, s:i, s:s, s:I, s:s, s:b, s:b, s:I, s:s, s:o, s:o, s:o, s:o, s:o, "
-		"s:{s:I}, s:o, s:o, s:o}",
+		"s:{s:I}, s:o, s:o, s:o, s:I}",
 		"ok", 1, "version", FRONTDOOR_VERSION, "pid", (int)getpid(), "started",
 		clock_rfc3339(v->started_ms, started), "uptime_s",
 		(json_int_t)((v->now_ms - v->started_ms) / 1000), "config", v->conf->file,
@@ -128,7 +128,8 @@ json_t *status_json(const struct view *v)
 		sessions_json(v->metrics), "verdicts", sums_json(&sums), "listeners", listeners,
 		"doors", doors_json(v), "dns", dns_json(v), "events", "dropped",
 		(json_int_t)v->events_dropped, "counters", counters_json(v->metrics), "enforce",
-		enforce_json(&v->enforcing), "versions", versions_json());
+		enforce_json(&v->enforcing), "versions", versions_json(), "backends_down",
+		(json_int_t)v->backends_down);
 }
 
 static json_t *rows_json(struct top *t, int64_t now_ms)

@@ -1,6 +1,7 @@
 #include "service/view.h"
 
 #include "base/clock.h"
+#include "proxy/backends.h"
 #include "proxy/setup.h"
 #include "proxy/worker.h"
 
@@ -60,6 +61,7 @@ void view_fill(struct server *server, struct view *v)
 	v->now_ms = clock_wall_ms();
 	v->resident = resident();
 	v->hosted = memory_hosted_count(server->memory);
+	v->backends_down = backends_down(server->backends);
 	v->n_listeners = min_size(v->conf->n_listeners, VIEW_LISTENERS);
 	for (size_t i = 0; i < v->n_listeners; i++) {
 		struct listener *l = &server->setup->listeners[i];

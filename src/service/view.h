@@ -32,8 +32,9 @@ struct view {
 	bool ending;
 	int64_t now_ms, started_ms; /* wall clock */
 	struct enforcing_view enforcing;
-	uint64_t resident;  /* octets of memory */
-	uint64_t hosted;    /* domains */
+	uint64_t resident; /* octets of memory */
+	uint64_t hosted;   /* domains */
+	uint64_t backends_down;
 	size_t n_listeners; /* the first VIEW_LISTENERS */
 	struct view_listener listeners[VIEW_LISTENERS];
 };

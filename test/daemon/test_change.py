@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 
+from harness import fakes
 from harness.case import DaemonCase
 from lab import mail
 
@@ -172,6 +173,26 @@ class Change(DaemonCase):
         except (OSError, mail.Closed):
             return False
 
+    def test_a_reload_while_another_awaits_its_backend(self):
+        """The last word counts, at once."""
+        d = self.serve(source="self")
+        first = list(d.conf.conf["listeners"])
+        other = self.conf(self.fake({"banner": fakes.STALL}), source="self").conf["listeners"][0]
+        for listeners in (first + [dict(other, name="other")], first):
+            d.conf.conf["listeners"] = listeners
+            d.conf.conf["policy"]["help_url"] = "https://example.org/%d" % len(listeners)
+            d.conf.write()
+            d.process.send_signal(signal.SIGHUP)
+            if len(listeners) == 2:
+                time.sleep(0.5)
+                self.assertNotIn("reloaded", d.log_text())
+        d.wait_log(": reloaded; listeners=1", 3)
+        self.assertNotIn("not reloaded", d.log_text())
+        self.hear(d)
+        self.assert_code(self.send_one(d, self.bot(), "u@" + self.name("acme"))[1], 550, "https://example.org/1")
+        time.sleep(4)  # until the other backend's silence is known: that is no news any more
+        self.assertEqual(d.log_text().count("reloaded"), 1)
+
     def test_hosted_domains_and_restart_only_keys(self):
         d = self.serve(self.fake())
         self.hear(d)
@@ -327,6 +348,24 @@ class Change(DaemonCase):
         for kind in ("backend-down", "backend-up"):
             self.wait(kind, lambda: len(d.notes(kind)) == 1)
 
+    def test_backend_that_accepts_and_is_silent(self):
+        """As one that is stopped (SIGSTOP): the kernel goes on taking connections for it."""
+        stalled = threading.Event()
+        backend = self.fake({"banner": lambda: fakes.STALL if stalled.is_set() else "220 fake.lab-hosting.net ESMTP"})
+        d = self.serve(backend, limits={"timeouts": {"backend": "2s"}})
+        self.assertEqual(self.session(d), WHOLE)
+        stalled.set()
+        self.assertEqual(self.session(d)[0], 421)
+        self.assertIn('"no greeting"', d.wait_log("is down: new sessions are answered 421"))
+        before = len(backend.sessions)
+        held = [self.connect(d, self.bot(), greet=False) for _ in range(20)]
+        self.assertEqual({c.read().code for c in held}, {421})
+        # one a second may try, from its own address
+        self.assertLess(len(backend.sessions) - before, 10)
+        stalled.clear()
+        d.wait_log("answers again")
+        self.assertEqual(self.session(d), WHOLE)
+
     # Files ------------------------------------------------------------------------------------
 
     def test_rotation(self):
@@ -370,10 +409,10 @@ class Change(DaemonCase):
             self.assertIn("that takes an end and a start", d.log_text())
         self.assertEqual(self.session(d), WHOLE)
 
-    def full_disk(self):
+    def full_disk(self, size="16k"):
         where = os.path.join(self.place.new_dir("disk"), "full")
         os.mkdir(where)
-        if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", where],
+        if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=" + size, "none", where],
                                                stderr=subprocess.DEVNULL).returncode != 0:
             self.skipTest("needs to mount a file system")
         self.addCleanup(subprocess.run, ["umount", "-l", where])
@@ -394,6 +433,71 @@ class Change(DaemonCase):
         conf.events_file = d.events_file = where + "/events.jsonl"
         self.assertEqual(self.session(d), WHOLE)
         self.wait("an event", lambda: os.path.getsize(d.events_file) > 10)
+
+    def fill(self, where):
+        """To the last octet."""
+        with open(where + "/rest", "wb", 0) as f:
+            try:
+                while f.write(b"x" * 1000):
+                    pass
+            except OSError:
+                pass
+
+    def test_full_disk_of_the_state(self):
+        """Mail goes on, a restart too, and what was learned meanwhile is saved when there is room again."""
+        where = self.full_disk("512k")
+        backend, state = self.fake(), where + "/state.db"
+        d = self.serve(backend, state=state, policy={"prove": {"mails": 500, "hours": 0}})
+        self.addCleanup(self.end_successors, d)
+        self.fill(where)
+        scanner, to = self.place.plan.mystery[0], ["user@" + self.name("mystery")]
+        for _ in range(4):
+            self.assert_code(self.send_one(d, scanner, to)[1], 250)
+        long = self.connect(d, scanner)
+        load = Load(self, d, 2)
+        self.addCleanup(load.stop)
+        self.successor(d)
+        self.assertIn("full", d.wait_log("what was learned last is not saved"))
+        load.go_on(50)
+        load.stop()
+        self.assertEqual(load.wrong, [])
+        os.unlink(where + "/rest")
+        self.assert_code(long.mail("f@lab-sender.net", to, b"x\r\n")[1], 250)
+        long.cmd("QUIT")
+        self.assertEqual(d.process.wait(10), 0)
+        self.end_one(d, self.pids(d)[-1])
+        db = sqlite3.connect(state)
+        self.assertEqual(db.execute("SELECT sum(inside) FROM proof_domain").fetchone(), (5,))
+        db.close()
+
+    def test_start_with_a_full_disk(self):
+        where = self.full_disk("512k")
+        self.fill(where)
+        conf = self.conf(self.fake(), state=where + "/state.db", events={"json": where + "/events.jsonl"})
+        d = self.start(conf)
+        self.assertEqual(self.session(d), WHOLE)
+        d.wait_log("No space left on device")
+        os.unlink(where + "/rest")
+        d.wait_log("state.db.doors is saved again", 20)
+        d.stop()
+        self.assertEqual([f for f in os.listdir(where) if ".bad" in f], [])
+        d.start()
+        self.assertNotIn("doors=0 ", d.wait_log("snapshot doors="))
+
+    def test_full_disk_at_the_start_takes_nothing_that_was_known(self):
+        where = self.full_disk("512k")
+        d = self.serve(self.fake(), state=where + "/state.db", policy={"prove": {"mails": 1, "hours": 0}})
+        scanner, to = self.place.plan.mystery[0], ["user@" + self.name("mystery")]
+        for _ in range(2):
+            self.assert_code(self.send_one(d, scanner, to)[1], 250)
+        d.wait_log("proven")
+        d.stop()
+        self.fill(where)
+        d.start()
+        log = d.wait_log("snapshot doors=")
+        self.assertNotIn("doors=0 ", log)
+        self.assertNotIn("no scanner is proven", d.log_text())
+        self.assertEqual(self.session(d), WHOLE)
 
     def test_file_size_limit(self):
         backend = self.fake()

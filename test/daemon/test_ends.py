@@ -1,5 +1,8 @@
 """How it ends: what is under way is finished and answered, and nothing hinders the next start."""
+import os
+import re
 import signal
+import subprocess
 import time
 
 from harness import fakes
@@ -116,6 +119,25 @@ class Ends(DaemonCase):
         time.sleep(0.5)
         d.process.send_signal(signal.SIGTERM)
         self.end(d, 10)
+
+    def test_signals_before_it_is_ready_wait(self):
+        """Log rotation, or a manager's reload, while it still asks its backend what that offers."""
+        conf = self.conf(self.fake({"banner": fakes.STALL}), source="self")
+        for n in (signal.SIGHUP, signal.SIGUSR2):
+            with open(os.path.join(conf.dir, "early.log"), "w+") as log:
+                p = subprocess.Popen([self.place.daemon, "serve", "-c", conf.file], stdout=log, stderr=log)
+                try:
+                    time.sleep(0.5)
+                    p.send_signal(n)
+                    said = "reloaded" if n == signal.SIGHUP else "takes the sessions"
+                    self.wait("that it is done", lambda: said in open(log.name).read(), 20)
+                    self.assertIn(" ready", open(log.name).read())
+                finally:
+                    for pid in [p.pid] + [int(x) for x in re.findall(r"pid=(\d+) takes", open(log.name).read())]:
+                        os.kill(pid, signal.SIGTERM)
+                    p.wait(20)
+
+    test_signals_before_it_is_ready_wait.slow = 20
 
     def test_two_signals_end_at_once(self):
         d = self.serve()

@@ -38,6 +38,12 @@ class Enforce(DaemonCase):
     def direct(self, daemon, domain, source=None):
         return self.send_one(daemon, source or self.bot(), "user@" + domain)[1].code
 
+    def explain(self, daemon, domain, client):
+        status, out, err = daemon.conf.run("explain", "-c", daemon.conf.file, "--client", client,
+                                           "--server", self.place.server, "--hosted", "--heard", domain)
+        self.assertEqual(status, 0, err)
+        return out
+
     def resume(self, daemon):
         return daemon.conf.run("resume", "-c", daemon.conf.file)
 
@@ -84,6 +90,8 @@ class Enforce(DaemonCase):
         view = self.status(daemon)
         self.assertTrue(view["stopped"])
         self.assertIn(domain, view["why"])
+        self.wait("what is kept", lambda: os.path.exists(daemon.conf.conf["state"] + ".enforcing"))
+        self.assertIn("enforcing has stopped by itself", self.explain(daemon, domain, bot))
         status, _, err = self.resume(daemon)
         self.assertEqual((status, err.count("\n")), (1, 1))
         self.assertIn(domain, err)
@@ -94,6 +102,8 @@ class Enforce(DaemonCase):
 
         self.complain()
         daemon.wait_log("enforce=on")
+        self.wait("nothing kept", lambda: not os.path.exists(daemon.conf.conf["state"] + ".enforcing"))
+        self.assertNotIn("stopped", self.explain(daemon, domain, bot))
         self.assertEqual(self.direct(daemon, domain, bot), 550)
         self.wait("the note", lambda: daemon.notes("enforce-resumed"))
         self.assertEqual(len(daemon.notes("enforce-stopped")), 1)

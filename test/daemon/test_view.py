@@ -1,15 +1,23 @@
 """What the operator and his machines see: control socket, status, top, metrics, the service manager."""
+import fcntl
 import json
 import os
+import re
+import resource
 import signal
 import socket
 import stat
+import struct
+import subprocess
+import termios
+import threading
 import time
 import urllib.error
 import urllib.request
 
 from harness.case import DaemonCase
 from harness.place import free_port
+from harness.talk import TLS
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 
@@ -17,8 +25,8 @@ OPEN = "application/openmetrics-text; version=1.0.0"
 
 
 class ViewCase(DaemonCase):
-    def view_conf(self, **changes):
-        conf = self.conf(control="/placeholder", http="127.0.0.1:%d" % free_port("127.0.0.1"), **changes)
+    def view_conf(self, backend=None, **changes):
+        conf = self.conf(backend, control="/placeholder", http="127.0.0.1:%d" % free_port("127.0.0.1"), **changes)
         conf.conf["control"] = self.socket = os.path.join(conf.dir, "control.sock")
         conf.write()
         self.url = "http://%s/" % conf.conf["http"]
@@ -94,6 +102,54 @@ class Control(ViewCase):
         for words in ("every worker answers", "not-egress 2", "pass 1, direct 2", "reject 2", "hosted domains"):
             self.assertIn(words, text)
 
+    def screen(self, daemon, lines, columns):
+        """What top shows on such a terminal, as lines; then the daemon goes, and it says so."""
+        master, slave = os.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        p = subprocess.Popen([self.place.daemon, "top", "--socket", self.socket, "--interval", "0.2"],
+                             stdin=subprocess.DEVNULL, stdout=slave, stderr=subprocess.PIPE, text=True)
+        os.close(slave)
+        text = b""
+        while text.count(b"\x1b[H\x1b[2J") < 3:
+            text += os.read(master, 65536)
+        daemon.stop()
+        threading.Timer(10, p.kill).start()
+        try:
+            while os.read(master, 65536):
+                pass
+        except OSError:
+            pass
+        os.close(master)
+        err = p.stderr.read()
+        p.stderr.close()
+        self.assertEqual((p.wait(), err.count("\n")), (1, 1), err)
+        text = text.split(b"\x1b[H\x1b[2J")[2].decode()
+        return re.sub(r"\x1b\[\d+m", "", text).replace("\r", "").split("\n")
+
+    def test_top_on_terminals_of_all_sizes(self):
+        for lines, columns in ((24, 80), (5, 40), (50, 200), (2, 10), (1, 1)):
+            with self.subTest((lines, columns)):
+                daemon = self.watch()
+                self.traffic(daemon)
+                seen = self.screen(daemon, lines, columns)
+                self.assertLessEqual(len(seen), max(lines, 2) if lines > 1 else 50)
+                self.assertLessEqual(max(map(len, seen)), columns)
+                if columns >= 80:
+                    self.assertIn(self.name("acme"), "".join(seen))
+
+    def test_a_mail_server_that_is_down_is_seen(self):
+        backend = self.fake()
+        daemon = self.start(self.view_conf(backend))
+        self.session(daemon)
+        self.assertEqual(self.status(daemon)["backends_down"], 0)
+        self.assertIn("\nfrontdoor_backends_down 0\n", self.get("metrics")[1])
+        backend.stop()
+        self.session(daemon)
+        daemon.wait_log("is down")
+        self.assertEqual(self.status(daemon)["backends_down"], 1)
+        self.assertIn("\nfrontdoor_backends_down 1\n", self.get("metrics")[1])
+        self.assertIn("1 MAIL SERVERS DON'T ANSWER", self.command(daemon, "status"))
+
     def test_top_names_clients_and_domains(self):
         daemon = self.watch()
         self.traffic(daemon)
@@ -121,6 +177,29 @@ class Control(ViewCase):
         self.assertEqual(status, 1)
         self.assertRegex(err, r"frontdoor.yaml:\d+:\d+: policy.action: 'dance'")
         self.assertEqual(self.send_one(daemon, self.bot(), "user@" + self.name("acme"))[1].code, 250)
+
+    def test_reload_with_a_certificate_that_cannot_be_served(self):
+        """Nothing changes, and whoever asked is told which file it was and why."""
+        daemon = self.watch(tls=TLS)
+        conf, good = daemon.conf, daemon.conf.conf["tls"]["certificates"][0]["cert"]
+        key, junk = (os.path.join(conf.dir, name) for name in ("other.key", "junk.pem"))
+        subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-out", key], check=True, capture_output=True)
+        with open(junk, "w") as f:
+            f.write("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        for cert, words in (({"cert": good, "key": key}, "key"), ({"cert": junk}, "junk.pem"),
+                            ({"cert": good, "key": junk}, "junk.pem"), ({"cert": key}, "other.key")):
+            conf.conf["tls"] = {"hide": False, "certificates": [cert]}
+            conf.write()
+            err = self.command(daemon, "reload", status=1)
+            self.assertRegex(err, r"certificate=\S+ .*error=")
+            self.assertIn(words, err)
+            self.assertIn("not reloaded; nothing has changed", err)
+            # the same in the log, once
+            self.assertEqual(daemon.log_text().count(err.splitlines()[0].partition("certificate=")[2]), 1)
+            c = self.connect(daemon, self.bot())
+            c.starttls()
+            self.assert_code(c.cmd("NOOP"), 250)
+        self.assertEqual(self.status(daemon)["counters"]["reloads_failed"], 4)
 
     def test_restart_hands_socket_and_metrics_over(self):
         daemon = self.watch()
@@ -280,6 +359,31 @@ class Metrics(ViewCase):
         self.hear(daemon)
         for s in idle:
             s.close()
+
+    def ticks(self, d):
+        with open("/proc/%d/stat" % d.pid) as f:
+            col = f.read().rpartition(")")[2].split()
+        return int(col[11]) + int(col[12])
+
+    def test_no_descriptor_is_left_for_those_who_ask(self):
+        """They wait, or are sent away; nothing spins meanwhile, and afterwards all is as before."""
+        daemon = self.watch()
+        host, port = daemon.conf.conf["http"].split(":")
+        used = set(map(int, os.listdir("/proc/%d/fd" % daemon.pid)))
+        free = min(set(range(len(used) + 1)) - used)
+        soft, hard = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (free, hard))
+        asking = [socket.create_connection((host, int(port)), 10) for _ in range(3)]
+        local = socket.socket(socket.AF_UNIX)
+        local.connect(self.socket)
+        before = self.ticks(daemon)
+        time.sleep(2)
+        self.assertLess(self.ticks(daemon) - before, 40)
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        for s in asking + [local]:
+            s.close()
+        self.wait("an answer", lambda: self.get("health")[1] == "ok\n")
+        self.assertTrue(self.status(daemon)["ok"])
 
     def test_an_address_that_is_taken_is_no_reason_not_to_serve_mail(self):
         conf = self.view_conf()

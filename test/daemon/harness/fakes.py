@@ -8,13 +8,14 @@ import time
 import types
 
 STALL = "stall"  # never answers
+STUCK = "stuck"  # does not even read any more
 CLOSE = "close"  # closes the connection instead of answering
 RESET = "reset"  # the same, and all that is under way is lost
 EHLO = "250-fake.lab-hosting.net\r\n250-SIZE 1000000\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 8BITMIME"
 
 
 class MailServer:
-    """replies: step → text without CRLF, bytes to send as they are, STALL, CLOSE, or a function that returns one of
+    """replies: step → text without CRLF, bytes to send as they are, STALL, STUCK, CLOSE, or a function that returns one of
     these or yields some of them in turn.
 
     Steps are "banner", the verbs, "chunk" (before the octets of a BDAT), "body" (the first line after 354) and
@@ -33,9 +34,11 @@ class MailServer:
         self.socket.listen(64)
         self.port = self.socket.getsockname()[1]
         self.open = []
+        self.stopped = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stop(self):
+        self.stopped.set()
         for s in [self.socket] + self.open:
             try:
                 s.shutdown(socket.SHUT_RDWR)
@@ -113,13 +116,15 @@ class MailServer:
         """The code that was said."""
         if what is None:
             return ""
+        if what == STUCK:
+            self.stopped.wait()
         if what == STALL:
             while s.recv(65536):
                 pass
         if what == RESET:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             s.close()
-        if what in (STALL, CLOSE, RESET):
+        if what in (STALL, STUCK, CLOSE, RESET):
             raise ConnectionError
         s.sendall(what if isinstance(what, bytes) else what.encode() + b"\r\n")
         return what[:3] if isinstance(what, str) else what[:3].decode("latin-1")

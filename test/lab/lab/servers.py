@@ -336,7 +336,10 @@ class Exim(Server):
             s = socket.socket(socket.AF_INET)
         with s:
             s.settimeout(30)
-            s.connect((address, self.port))
+            try:
+                s.connect((address, self.port))
+            except ConnectionRefusedError:  # it listens at another address so far
+                return False
             s.recv(1000)
             s.sendall(b"EHLO lab\r\n")
             s.recv(4000)

@@ -535,6 +535,30 @@ static void test_kept(void **state)
 	CHECK(peek(ROOT), KNOWN);
 }
 
+static void test_let_go(void **state)
+{
+	(void)state;
+	assert_int_equal(resolver_release_source(resolver, "spf:never.lab.net"), 0);
+	resolver_keep_source(resolver, ROOT);
+	WAIT_FOR(peek_is(ROOT, KNOWN));
+	assert_int_equal(resolver_release_source(resolver, ROOT), 0);
+	assert_int_equal(resolver_release_source(resolver, ROOT), 0);
+	unsigned int published = n_published;
+	/* out of use it runs out */
+	for (int i = 0; i < 3; i++) {
+		pass(TTL + 10);
+		worker_run(&worker, 1100);
+	}
+	assert_int_equal(n_published, published);
+	CHECK(peek(ROOT), "-");
+	/* and may be kept again */
+	resolver_keep_source(resolver, ROOT);
+	WAIT_FOR(peek_is(ROOT, KNOWN));
+	published = n_published;
+	pass(TTL - 30);
+	WAIT_FOR(n_published > published);
+}
+
 /* DNS stops: the set is used on, reported once, retried less and less, given up after stale_max. */
 static void test_stale(void **state)
 {
@@ -771,6 +795,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_abort, setup_slow, teardown),
 		TEST(test_refresh),
 		TEST(test_kept),
+		TEST(test_let_go),
 		TEST(test_stale),
 		TEST(test_stale_part),
 		TEST(test_fallback),

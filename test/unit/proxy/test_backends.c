@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -158,6 +159,55 @@ static void test_mute(void **state)
 	world_deinit(&w);
 }
 
+/* Connections are taken, and nothing is said: only a greeting is an answer. */
+static void test_silent(void **state)
+{
+	struct endpoint e = at(1, 0);
+	struct world w;
+	char line[64];
+
+	world_init(&w);
+	int fd = serve(&e);
+	/* somebody else was greeted meanwhile */
+	backends_greeted(w.backends, &e);
+	backends_silent(w.backends, &e, SEND_NONE, w.now - 5000, 5000);
+	turn(&w, 0);
+	w.now += 10000;
+	clock_fake(w.now, 1700000000000);
+	backends_silent(w.backends, &e, SEND_PROXY_V1, w.now - 5000, 5000);
+	turn(&w, 1);
+	assert_true(backends_is_down(w.backends, &e, false));
+	/* a connection says nothing for it */
+	backends_reached(w.backends, &e);
+	assert_true(backends_is_down(w.backends, &e, false));
+	/* the next probe gets an answer, if only to go away */
+	int probe = accept(fd, NULL, NULL);
+	assert_int_equal(recv(probe, line, sizeof(line), 0), 15);
+	assert_memory_equal(line, "PROXY UNKNOWN\r\n", 15);
+	close(probe);
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	for (int i = 0; i < 3000 && (probe = accept(fd, NULL, NULL)) < 0; i++) {
+		w.now += 2;
+		clock_fake(w.now, 1700000000000);
+		uv_run(&w.loop, UV_RUN_NOWAIT);
+		usleep(1000);
+	}
+	assert_int_equal(send(probe, "554 no\r\n", 8, 0), 8);
+	turn(&w, 0);
+	close(probe);
+	/* greeted sessions are word enough, as connections are where these fail */
+	for (int round = 0; round < 2; round++) {
+		w.now += 10000;
+		clock_fake(w.now, 1700000000000);
+		backends_silent(w.backends, &e, SEND_NONE, w.now - 5000, 5000);
+		turn(&w, 1);
+		backends_greeted(w.backends, &e);
+		assert_int_equal(backends_down(w.backends), 0);
+	}
+	close(fd);
+	world_deinit(&w);
+}
+
 static void test_bounded(void **state)
 {
 	struct endpoint e = at(1, 0);
@@ -181,9 +231,8 @@ static void test_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_down_and_up),
-		cmocka_unit_test(test_answers_others),
-		cmocka_unit_test(test_mute),
+		cmocka_unit_test(test_down_and_up), cmocka_unit_test(test_answers_others),
+		cmocka_unit_test(test_mute),        cmocka_unit_test(test_silent),
 		cmocka_unit_test(test_bounded),
 	};
 

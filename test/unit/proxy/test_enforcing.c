@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -129,9 +130,48 @@ static void it_stands_until_that_line_is_gone_and_over_a_new_start(void **state)
 	assert_int_equal(enforcing_resume(e, &text), -EBUSY);
 	buf_deinit(&text);
 
-	(void)unlink(complaints);
+	complain("");
 	assert_false(stopped_after_a_look());
 	assert_int_equal(access(kept, F_OK), -1);
+}
+
+/* Perhaps with the disk that it was on: nobody has said that it is settled. */
+static void a_file_that_is_gone_settles_nothing(void **state)
+{
+	struct buf text;
+
+	buf_init(&text, 4096);
+	tell("refused.com", "198.51.100.7", true, false, 0);
+	complain("refused.com\n");
+	assert_true(stopped_after_a_look());
+	(void)unlink(complaints);
+	assert_true(stopped_after_a_look());
+	complain("refused.com\n");
+	assert_true(stopped_after_a_look());
+	assert_int_equal(enforcing_resume(e, &text), -EBUSY);
+	(void)unlink(complaints);
+	assert_true(stopped_after_a_look());
+	assert_int_equal(enforcing_resume(e, &text), 0);
+	assert_false(stopped_after_a_look());
+	buf_deinit(&text);
+}
+
+/* A full disk, say: tried again until it is there for the next start. */
+static void what_cannot_be_kept_is_tried_again(void **state)
+{
+	char blocked[200];
+
+	snprintf(blocked, sizeof(blocked), "%s.new", kept);
+	assert_int_equal(mkdir(blocked, 0700), 0);
+	tell("refused.com", "198.51.100.7", true, false, 0);
+	complain("refused.com\n");
+	assert_true(stopped_after_a_look());
+	assert_int_equal(access(kept, F_OK), -1);
+	assert_false(enforcing_was_stopped(&conf));
+	assert_int_equal(rmdir(blocked), 0);
+	assert_true(stopped_after_a_look());
+	assert_int_equal(access(kept, F_OK), 0);
+	assert_true(enforcing_was_stopped(&conf));
 }
 
 static void a_file_that_cannot_be_read_changes_nothing(void **state)
@@ -217,6 +257,8 @@ int main(void)
 		TEST(a_complaint_counts_if_it_was_refused),
 		TEST(it_stands_until_that_line_is_gone_and_over_a_new_start),
 		TEST(a_file_that_cannot_be_read_changes_nothing),
+		TEST(a_file_that_is_gone_settles_nothing),
+		TEST(what_cannot_be_kept_is_tried_again),
 		TEST(rejections_are_compared_with_the_other_domains),
 		TEST(an_hour_later_counting_begins_anew),
 		TEST(nobody_is_told_without_one),

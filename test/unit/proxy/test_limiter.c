@@ -1,11 +1,15 @@
 #include "proxy/limiter.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
+#include "proxy/known_clients.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -149,6 +153,50 @@ static void test_shares(void **state)
 			 LIMITER_CLIENT);
 }
 
+/* As after a restart: another limiter, another clock. */
+static void test_known_over_a_restart(void **state)
+{
+	struct world *w = *state, other = { .conf = { .per_client = 1 } };
+	struct addr scanner = at("198.51.100.1"), six = at("2001:db8::1"), old = at("198.51.100.3");
+	char file[] = "/tmp/limiter.XXXXXX";
+	int fd = mkstemp(file);
+	FILE *f;
+
+	assert_true(fd >= 0);
+	close(fd);
+	other.conf.memory = 1 << 30;
+	assert_int_equal(limiter_new(1000, UINT64_C(1) << 33, &other.l), 0);
+	clock_fake(NOW, 1700000000000);
+	limiter_heard_scanner(w->l, &scanner, NOW);
+	limiter_heard_scanner(w->l, &six, NOW);
+	limiter_heard_scanner(w->l, &old, NOW - LIMITER_KNOWN_MS);
+	assert_int_equal(known_clients_save(file, w->l), 0);
+	f = fopen(file, "a");
+	fputs("nonsense\n0 99999999999999\nffffffffffffffffff 1\n12", f);
+	fclose(f);
+	clock_fake(5000, 1700000000000 + 1000);
+	assert_int_equal(known_clients_load(file, other.l), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(admit(&other, "198.51.100.1", LIMITER_ANYBODY, 5000),
+				 LIMITER_ADMITTED);
+		assert_int_equal(admit(&other, "2001:db8::7", LIMITER_ANYBODY, 5000),
+				 LIMITER_ADMITTED);
+	}
+	assert_int_equal(admit(&other, "198.51.100.3", LIMITER_ANYBODY, 5000), LIMITER_ADMITTED);
+	assert_int_equal(admit(&other, "198.51.100.3", LIMITER_ANYBODY, 5000), LIMITER_CLIENT);
+	/* a second has gone by between the two: not a moment longer than it was */
+	assert_int_equal(
+		admit(&other, "198.51.100.1", LIMITER_ANYBODY, 5000 + LIMITER_KNOWN_MS - 1000),
+		LIMITER_CLIENT);
+	assert_int_equal(known_clients_load("/nonexistent/x", other.l), -ENOENT);
+	assert_int_equal(known_clients_save("/nonexistent/x", other.l), -ENOENT);
+	clock_fake(-1, -1);
+	for (size_t i = 0; i < other.n; i++)
+		leave(&other, i);
+	limiter_free(other.l);
+	(void)unlink(file);
+}
+
 static void test_balancer(void **state)
 {
 	struct world *w = *state;
@@ -183,17 +231,24 @@ static void test_descriptors_bound_the_configured(void **state)
 static void test_memory(void **state)
 {
 	struct world *w = *state;
+	struct addr scanner = at("198.51.100.1");
 	struct buf b;
 	char *block = calloc(1, 1 << 20);
 	int64_t before = buf_total();
 
 	w->conf.memory = before + (1 << 19);
+	limiter_heard_scanner(w->l, &scanner, NOW);
 	assert_int_equal(admit(w, "192.0.2.1", LIMITER_ANYBODY, NOW), LIMITER_ADMITTED);
 	buf_init(&b, 1 << 20);
 	assert_int_equal(buf_add(&b, block, 1 << 20), 0);
 	assert_true(limiter_is_tight(w->l, &w->conf));
 	assert_int_equal(admit(w, "192.0.2.1", LIMITER_ANYBODY, NOW), LIMITER_MEMORY);
+	assert_int_equal(admit(w, "10.0.0.1", LIMITER_BALANCER, NOW), LIMITER_ADMITTED);
 	assert_int_equal(admit(w, "192.0.2.1", LIMITER_TRUSTED, NOW), LIMITER_ADMITTED);
+	/* a scanner too, as long as its share lasts: one place of the two is taken */
+	w->conf.connections = 8;
+	assert_int_equal(admit(w, "198.51.100.1", LIMITER_ANYBODY, NOW), LIMITER_ADMITTED);
+	assert_int_equal(admit(w, "198.51.100.1", LIMITER_ANYBODY, NOW), LIMITER_MEMORY);
 	buf_consume(&b, 1 << 20);
 	assert_int_equal(buf_total(), before);
 	assert_int_equal(admit(w, "192.0.2.1", LIMITER_ANYBODY, NOW), LIMITER_ADMITTED);
@@ -241,6 +296,7 @@ int main(void)
 		TEST(test_one_client),
 		TEST(test_rate),
 		TEST(test_shares),
+		TEST(test_known_over_a_restart),
 		TEST(test_balancer),
 		TEST(test_memory),
 		TEST(test_descriptors_bound_the_configured),
