@@ -1,13 +1,11 @@
 /* frontdoor check -c FILE: is it right, what does it do, and what should be known before it is
  * served. */
 #include "cli/ask.h"
+#include "cli/check_host.h"
 #include "cli/cli.h"
 
 #include "policy/decide.h"
 #include "proxy/interfaces.h"
-#include "proxy/privileges.h"
-#include "proxy/reach.h"
-#include "proxy/sandbox.h"
 #include "proxy/tls.h"
 
 #include <errno.h>
@@ -17,7 +15,7 @@
 
 static int usage(FILE *to, int status)
 {
-	fputs("usage: frontdoor check -c FILE\n", to);
+	fputs("usage: frontdoor check [-c FILE]\n", to);
 	return status;
 }
 
@@ -177,6 +175,21 @@ static bool only_private_here(void)
 	return none;
 }
 
+/* Right on a gateway; on the mail server itself the kernel steers nothing then. */
+static void warn_of_others_addresses(const struct conf *c)
+{
+	bool steers = false;
+
+	for (size_t i = 0; i < c->n_listeners; i++)
+		steers |= c->listeners[i].mode == LISTENER_TPROXY;
+	if (steers && c->policy.server_addresses_given &&
+	    interfaces_meet(&c->policy.server_addresses) == 0)
+		printf("%s: warning: no address of this host is in server_addresses: only mail "
+		       "that "
+		       "it forwards to them, as a gateway, comes by frontdoor\n",
+		       c->file);
+}
+
 static void warn_listener(const struct conf *c, const struct listener_conf *l)
 {
 	if (l->source == SOURCE_SELF && l->send == SEND_NONE)
@@ -189,34 +202,6 @@ static void warn_listener(const struct conf *c, const struct listener_conf *l)
 		       "only observes; tls.certificates ends it here, tls.hide: true takes "
 		       "STARTTLS away\n",
 		       c->file, l->line, l->name);
-}
-
-/* About this host, not about the file: never a reason not to accept it. */
-static void show_privileges(const struct conf *c)
-{
-	struct privileges p;
-	char caps[64];
-	int r = privileges_find(c, &p), version = sandbox_landlock_version();
-
-	if (r < 0) {
-		printf("%s: warning: user %s %s: serve, started as root, would end at once; "
-		       "accepted for user: a user, or root\n",
-		       c->file, c->user ? c->user : PRIVILEGES_USER,
-		       r == -ENOENT ? "is not known on this host" : "can't be looked up");
-		return;
-	}
-	printf("user      %s, capabilities %s, %s\n", p.user, privileges_names(p.wanted, caps),
-	       version ? "system calls and files limited" : "system calls limited");
-	if (p.missing)
-		printf("%s: warning: user %s does not have %s: start it as root, or with these as "
-		       "ambient capabilities\n",
-		       c->file, p.user, privileges_names(p.missing, caps));
-	if (version == 0)
-		printf("%s: warning: this kernel has no Landlock, or it is not in lsm=: only the "
-		       "rights of user %s limit which files can be reached\n",
-		       c->file, p.user);
-	if (reach_check_as(c, &p, stdout) < 0)
-		printf("%s: warning: what user %s can reach can't be found out\n", c->file, p.user);
 }
 
 static void warn(const struct conf *c)
@@ -239,6 +224,7 @@ static void warn(const struct conf *c)
 		       c->file);
 	for (size_t i = 0; i < c->n_listeners; i++)
 		warn_listener(c, &c->listeners[i]);
+	warn_of_others_addresses(c);
 	if (!c->policy.server_addresses_given && only_private_here())
 		printf("%s: warning: this host has private addresses only and server_addresses is "
 		       "empty: behind NAT no domain looks like our own, so nothing is enforced\n",
@@ -297,7 +283,7 @@ int cli_check(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	const char *file = NULL;
+	const char *file = CONF_DEFAULT;
 	struct memory *memory = NULL;
 	struct conf *conf;
 	int status = CLI_DONE;
@@ -310,7 +296,7 @@ int cli_check(int argc, char **argv)
 			return usage(stderr, CLI_USAGE);
 		file = optarg;
 	}
-	if (!file || optind != argc)
+	if (optind != argc)
 		return usage(stderr, CLI_USAGE);
 	if (conf_load(file, stderr, &conf) < 0)
 		return CLI_CONFIG;
@@ -319,7 +305,7 @@ int cli_check(int argc, char **argv)
 	} else {
 		show(conf, memory_hosted_count(memory));
 		status = show_tls(conf);
-		show_privileges(conf);
+		check_host(conf);
 		warn(conf);
 		warn_resolver(conf, memory);
 	}

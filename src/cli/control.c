@@ -104,6 +104,7 @@ static void print_status(const json_t *o)
 	const json_t *sessions = json_object_get(o, "sessions");
 	const json_t *verdicts = json_object_get(o, "verdicts");
 	const json_t *doors = json_object_get(o, "doors");
+	const json_t *kernel = json_object_get(o, "kernel");
 
 	printf("frontdoor  %s, process %" JSON_INTEGER_FORMAT ", up ", word(o, "version"),
 	       count(o, "pid"));
@@ -111,6 +112,8 @@ static void print_status(const json_t *o)
 	printf(", %s%s\n", word(o, "config"), is(o, "ending") ? ", ending" : "");
 	printf("heartbeat  %s\n",
 	       is(o, "heartbeat") ? "every worker answers" : "A WORKER DOES NOT ANSWER");
+	if (*word(kernel, "text"))
+		printf("kernel     %s: %s\n", word(kernel, "state"), word(kernel, "text"));
 	printf("sessions   %" JSON_INTEGER_FORMAT " open, %" JSON_INTEGER_FORMAT
 	       " in all; %.1f MiB of memory\n",
 	       count(sessions, "open"), count(sessions, "all"),

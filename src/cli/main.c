@@ -10,7 +10,7 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{ "serve", cli_serve, "serve [--net [--no-test]] -c FILE" },
-	{ "check", cli_check, "check -c FILE" },
+	{ "check", cli_check, "check [-c FILE]" },
 	{ "explain", cli_explain, "explain [-c FILE] [--json] --client IP --server IP RCPT..." },
 	{ "logs", cli_logs,
 	  "logs [-c FILE] [--json|--csv|--html FILE] [--server IP]... [--suggest] [LOG...]" },
@@ -22,7 +22,7 @@ static const struct {
 	{ "reload", cli_reload, "reload [-c FILE] [--socket PATH] [--json]" },
 	{ "restart", cli_restart, "restart [-c FILE] [--socket PATH] [--json]" },
 	{ "resume", cli_resume, "resume [-c FILE] [--socket PATH] [--json]" },
-	{ "net", cli_net, "net up [--dry-run] [--no-test] -c FILE | down [--dry-run] | show" },
+	{ "net", cli_net, "net up [--dry-run] [--no-test] [-c FILE] | down [--dry-run] | show" },
 };
 
 static void usage(FILE *to)

@@ -1,4 +1,4 @@
-/* frontdoor net up|down|show [--dry-run] [--no-test] -c FILE */
+/* frontdoor net up|down|show [--dry-run] [--no-test] [-c FILE] */
 #include "kernel/net.h"
 
 #include "cli/cli.h"
@@ -7,7 +7,7 @@
 
 static int usage(FILE *to, int status)
 {
-	fputs("usage: frontdoor net up [--dry-run] [--no-test] -c FILE\n"
+	fputs("usage: frontdoor net up [--dry-run] [--no-test] [-c FILE]\n"
 	      "       frontdoor net down [--dry-run]\n"
 	      "       frontdoor net show\n",
 	      to);
@@ -40,7 +40,7 @@ int cli_net(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	const char *file = NULL;
+	const char *file = CONF_DEFAULT;
 	struct net_options how = { .test = NET_TEST_FULL };
 
 	optind = 0; /* glibc: start anew */
@@ -60,7 +60,7 @@ int cli_net(int argc, char **argv)
 		return usage(stderr, CLI_USAGE);
 
 	const char *verb = argv[optind];
-	if (strcmp(verb, "up") == 0 && file)
+	if (strcmp(verb, "up") == 0)
 		return up(file, &how);
 	/* Both take what is there away or show it, whatever the configuration says by now. */
 	if (strcmp(verb, "down") == 0)

@@ -65,20 +65,30 @@ int request_options(int argc, char **argv, struct request_options *o)
 	return optind == argc ? -1 : usage(stderr, argv[0], CLI_USAGE);
 }
 
+/* The file that says where the socket is. Without -c that is asked only when there is none at the
+ * usual place: a file that is wrong must not hide a daemon that runs. NULL: the usual place. */
+static const char *file_to_ask(const struct request_options *o)
+{
+	if (o->file || access(CONTROL_DEFAULT, F_OK) == 0 || access(CONF_DEFAULT, R_OK) < 0)
+		return o->file;
+	return CONF_DEFAULT;
+}
+
 int request_socket(const struct request_options *o, char **ret_path)
 {
 	struct conf *conf = NULL;
 	const char *path = o->socket ? o->socket : CONTROL_DEFAULT;
+	const char *file = o->socket ? NULL : file_to_ask(o);
 
-	if (!o->socket && o->file) {
-		if (conf_load(o->file, stderr, &conf) < 0)
+	if (file) {
+		if (conf_load(file, stderr, &conf) < 0)
 			return CLI_CONFIG;
 		path = conf_control(conf);
 	}
 	char *copy = path ? strdup(path) : NULL;
 	if (!path)
 		fprintf(stderr, "frontdoor: %s says control: none; accepted: --socket PATH\n",
-			o->file);
+			file);
 	conf_free(conf);
 	if (!copy)
 		return CLI_FAILED;

@@ -6,8 +6,8 @@
 
 /* What the commands for a running daemon have in common. */
 struct request_options {
-	const char *file;   /* -c FILE; NULL: defaults */
-	const char *socket; /* --socket PATH; NULL: the configuration's */
+	const char *file;   /* -c FILE; NULL: none was given */
+	const char *socket; /* --socket PATH; NULL: the configuration's, or the usual one */
 	bool json, once;
 	double interval; /* seconds */
 };

@@ -69,6 +69,15 @@ static const char *name_at(const json_t *list, size_t i, char *out, size_t size)
 	return out;
 }
 
+/* Or doesn't have to be. */
+static bool is_steered(const json_t *now)
+{
+	const char *state = json_string_value(json_object_get(now, "kernel"));
+
+	return !state || strcmp(state, "steering") == 0 || strcmp(state, "not-wanted") == 0 ||
+	       strcmp(state, "unknown") == 0;
+}
+
 /* What fits a terminal: nothing is wrapped or scrolls. */
 struct screen {
 	int columns;
@@ -115,8 +124,13 @@ static void print_parts(struct screen *to, const char *const *parts, size_t n)
 static void print_rates(struct screen *to, const json_t *now, const struct rates *r)
 {
 	char sessions[96], recipients[128], lookups[64];
-	const char *parts[] = { "A WORKER DOES NOT ANSWER; ", sessions, recipients, lookups };
-	size_t first = json_is_true(json_object_get(now, "heartbeat")) ? 1 : 0;
+	const char *parts[] = {
+		json_is_true(json_object_get(now, "heartbeat")) ? "" : "A WORKER DOES NOT ANSWER; ",
+		is_steered(now) ? "" : "NOT STEERED; ",
+		sessions,
+		recipients,
+		lookups,
+	};
 
 	snprintf(sessions, sizeof(sessions), "%lld sessions open, %.1f a second; ",
 		 (long long)at(now, "sessions", "open", NULL), r->sessions);
@@ -124,7 +138,7 @@ static void print_rates(struct screen *to, const json_t *now, const struct rates
 		 "recipients a second: %.1f, direct %.1f, refused %.1f; ", r->recipients, r->direct,
 		 r->refused);
 	snprintf(lookups, sizeof(lookups), "look-ups %.1f a second", r->lookups);
-	print_parts(to, parts + first, ARRAY_SIZE(parts) - first);
+	print_parts(to, parts, ARRAY_SIZE(parts));
 }
 
 /* Side by side; what has no room is cut. */

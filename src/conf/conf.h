@@ -47,6 +47,8 @@ struct listener_conf {
 
 /* Made without being asked for where its directory is there and may be written to. */
 #define CONTROL_DEFAULT "/run/frontdoor/control.sock"
+/* Where the package has the configuration, and commands that want one look for it without -c. */
+#define CONF_DEFAULT "/etc/frontdoor/frontdoor.yaml"
 
 struct conf {
 	char *file;

@@ -3,6 +3,9 @@
 #include "base/log.h"
 #include "kernel/beat.h"
 #include "kernel/drop.h"
+#include "kernel/limit.h"
+#include "kernel/mend.h"
+#include "kernel/neighbours.h"
 #include "kernel/net.h"
 #include "kernel/packed.h"
 
@@ -16,7 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define AGAIN_S 1 /* before a crashed one is started again */
+#define NEIGHBOURS_BEATS 10 /* between looks at them */
+#define AGAIN_S          1  /* before a crashed one is started again */
+#define PUT_BACK         "another program had taken away what frontdoor needs; put back"
 
 struct keeper {
 	int fd;      /* to the daemon */
@@ -25,6 +30,9 @@ struct keeper {
 	struct ruleset rules;
 	bool has_rules;
 	bool pending; /* the table should have these rules, and doesn't */
+	bool stuck;   /* there is no way for what is steered: mend.h */
+	unsigned beats;
+	struct prefix_set neighbours; /* as of the last look */
 	uint16_t ports[BEAT_PORTS_MAX];
 	size_t n_ports;
 };
@@ -173,34 +181,84 @@ static int take_rules(struct keeper *k, int file)
 	return 0;
 }
 
-/* net_up(), with what it says as a line. */
-static int bring_up(const struct keeper *k, enum net_test test, char text[KEEPER_TEXT_MAX])
+/* net_up(), with the first line of what it says: of what went wrong, or else of what there is to
+ * know. */
+static int bring_up(const struct keeper *k, const struct net_options *how,
+		    char text[KEEPER_TEXT_MAX])
 {
-	char said[KEEPER_TEXT_MAX * 4] = "";
-	FILE *err = fmemopen(said, sizeof(said) - 1, "w");
+	char told[KEEPER_TEXT_MAX * 4] = "", wrong[KEEPER_TEXT_MAX * 4] = "";
+	FILE *out = fmemopen(told, sizeof(told) - 1, "w");
+	FILE *err = fmemopen(wrong, sizeof(wrong) - 1, "w");
+	int e = -ENOMEM;
 
-	if (!err)
-		return -errno;
-	int e = net_up(&k->rules, &(struct net_options) { .test = test }, err, err);
-	fclose(err);
-	said[strcspn(said, "\n")] = '\0';
-	snprintf(text, KEEPER_TEXT_MAX, "%.*s", KEEPER_TEXT_MAX - 1, said);
+	if (out && err)
+		e = net_up(&k->rules, how, out, err);
+	if (out)
+		fclose(out);
+	if (err)
+		fclose(err);
+	const char *said = e < 0 ? wrong : told;
+	snprintf(text, KEEPER_TEXT_MAX, "%.*s",
+		 (int)min_size(strcspn(said, "\n"), KEEPER_TEXT_MAX - 1), said);
 	return e;
 }
 
-static int renew(struct keeper *k)
+/* n: of our ports; 0: nothing is steered from now on. */
+static int renew(struct keeper *k, size_t n)
 {
 	if (k->netlink < 0)
 		k->netlink = beat_open();
 	if (k->netlink < 0)
 		return k->netlink;
-	int e = beat_renew(k->netlink, k->ports, k->n_ports);
+	int e = beat_renew(k->netlink, k->ports, n);
 	/* a busy or damaged socket isn't used again */
 	if (e == -ENOBUFS || e == -EPROTO) {
 		close(k->netlink);
 		k->netlink = -1;
 	}
 	return e;
+}
+
+/* Container engines come and go after us: have other clients become a server's neighbours? */
+static bool neighbours_changed(struct keeper *k)
+{
+	struct prefix_set now;
+
+	prefix_set_init(&now);
+	(void)neighbours_add(&k->servers, &now);
+	prefix_set_seal(&now);
+	bool same = now.n == k->neighbours.n;
+	for (size_t i = 0; same && i < now.n; i++)
+		same = addr_eq(&now.ranges[i].lo, &k->neighbours.ranges[i].lo) &&
+		       addr_eq(&now.ranges[i].hi, &k->neighbours.ranges[i].hi);
+	prefix_set_deinit(&k->neighbours);
+	k->neighbours = now;
+	return !same;
+}
+
+/*
+ * Beats, and looks after the routing: in this order, since down takes the table's content away
+ * first, and what is missing then is not to come back even for a moment. While there is no way for
+ * what is steered, nothing is alive. text: what was put back, or what can't be.
+ */
+static int keep(struct keeper *k, char text[KEEPER_TEXT_MAX])
+{
+	char what[MEND_TEXT_MAX] = "";
+	struct mended mended = { 0 };
+	bool was_stuck = k->stuck;
+	int e = renew(k, was_stuck ? 0 : k->n_ports);
+
+	if (e < 0)
+		return e;
+	int m = mend_routing(&k->rules, &mended, what);
+	k->stuck = m < 0;
+	if (m != 0 || was_stuck)
+		e = renew(k, m < 0 ? 0 : k->n_ports);
+	if (m > 0 && e == -ENOENT)
+		mend_undo(&mended); /* in this moment it is being taken away */
+	else if (m != 0)
+		snprintf(text, KEEPER_TEXT_MAX, m > 0 ? PUT_BACK ": %s" : "%s", what);
+	return e < 0 ? e : m < 0 ? m : 0;
 }
 
 static void on_beat(struct keeper *k)
@@ -211,15 +269,20 @@ static void on_beat(struct keeper *k)
 		tell(k, KEEPER_WANTS_RULES, 0, "");
 		return;
 	}
-	int e = renew(k);
-	if (e == 0 && k->pending) {
-		e = bring_up(k, NET_TEST_NONE, text);
+	int e = keep(k, text);
+	if (e == 0 && k->beats++ % NEIGHBOURS_BEATS == 0)
+		k->pending |= neighbours_changed(k);
+	bool flushed = e == -ENOENT && net_is_flushed(&k->rules);
+	if (flushed || (e == 0 && k->pending)) {
+		e = bring_up(k, &(struct net_options) { .replace = !flushed }, text);
 		k->pending = e < 0;
 		if (e == 0)
-			e = renew(k);
+			e = renew(k, k->n_ports);
+		if (e == 0 && flushed)
+			snprintf(text, sizeof(text), PUT_BACK ": table inet " RULESET_TABLE);
 	}
 	if (e == 0)
-		tell(k, KEEPER_RENEWED, 0, "");
+		tell(k, KEEPER_RENEWED, 0, text);
 	else if (e == -ENOENT)
 		tell(k, KEEPER_ABSENT, 0, "");
 	else
@@ -232,7 +295,11 @@ static int on_up(struct keeper *k, enum net_test test, int file)
 	int e = take_rules(k, file);
 
 	if (e == 0)
-		e = bring_up(k, test, text);
+		e = bring_up(k, &(struct net_options) { .test = test }, text);
+	/* What net up puts there lasts: a daemon that hangs before its first beat would be
+	 * steered to for ever. The next beat says what is wrong if this fails. */
+	if (e == 0)
+		(void)renew(k, k->n_ports);
 	tell(k, KEEPER_IS_UP, e < 0 ? e : 0, text[0] || e >= 0 ? text : strerror(-e));
 	return e;
 }
@@ -325,6 +392,7 @@ static void run(int fd, const char *user, bool stays_root)
 {
 	struct keeper k = { .netlink = -1 };
 
+	prefix_set_init(&k.neighbours);
 	settle("fd-kernel-watch");
 	k.fd = keep_descriptor(fd);
 	if (k.fd < 0)
@@ -332,11 +400,13 @@ static void run(int fd, const char *user, bool stays_root)
 	if (stays_root && serve(&k, true) == 0)
 		return;
 	int e = drop_to_net_admin(user);
-	if (e < 0)
+	if (e < 0) {
 		log_error("error=\"%s\" the kernel process can't give up its privileges",
 			  strerror(-e));
-	else
-		watch_over(&k);
+		return;
+	}
+	limit_all();
+	watch_over(&k);
 }
 
 int keeper_start(const char *user, bool stays_root)

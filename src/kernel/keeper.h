@@ -24,7 +24,7 @@ enum keeper_type {
 	KEEPER_UP,       /* the same, and the table comes if it isn't there. value: enum net_test */
 	KEEPER_DOWN,     /* take everything away, then end */
 	/* to the daemon */
-	KEEPER_RENEWED = 64, /* answers KEEPER_BEAT */
+	KEEPER_RENEWED = 64, /* answers KEEPER_BEAT. text: what had to be put back, or "" */
 	KEEPER_ABSENT,       /* there is no table: nothing is steered */
 	KEEPER_WANTS_RULES,  /* it doesn't have any */
 	KEEPER_TROUBLE,      /* text says what failed; tried again at the next beat */

@@ -1,17 +1,23 @@
 /*
  * up: routing first, then the table: no packet is marked before there is a way for it. down: the
- * other way round. What up has added is taken away again when it fails,
- * by the test connection too; a former table is put back.
+ * other way round. What up has added is taken away again when it fails, by the test connection or a
+ * signal too; a former table is put back. While there is one without the other, an empty table
+ * stands there: the kernel process would put back what it takes for lost (mend.h).
  */
 #include "kernel/net.h"
 
 #include "base/marks.h"
 #include "kernel/diag.h"
+#include "kernel/marks_taken.h"
+#include "kernel/mend.h"
+#include "kernel/neighbours.h"
 #include "kernel/net_test.h"
 #include "kernel/nft.h"
 #include "kernel/routing.h"
+#include "kernel/stranger.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 
 static const int families[] = { AF_INET, AF_INET6 };
@@ -24,7 +30,12 @@ static const char *family_name(int family)
 
 static int fail(FILE *err, int e, const char *what)
 {
-	if (e == -EPERM || e == -EACCES)
+	if (e == -EACCES && strstr(what, "ip -6 "))
+		fprintf(err,
+			"frontdoor net: %s: IPv6 is switched off on lo "
+			"(net.ipv6.conf.lo.disable_ipv6)\n",
+			what);
+	else if (e == -EPERM || e == -EACCES)
 		fprintf(err, "frontdoor net: %s: not permitted; root or CAP_NET_ADMIN is needed\n",
 			what);
 	else
@@ -78,6 +89,16 @@ static bool family_on(const struct ruleset *r, int family)
 /* Both families, before anything is changed. */
 static int read_routing(const struct ruleset *r, struct routing ret_routing[2], FILE *err)
 {
+	char text[MEND_TEXT_MAX];
+
+	if (mend_obstacle(r, true, text)) {
+		fprintf(err, "frontdoor net: %s\n", text);
+		return -EBUSY;
+	}
+	if (marks_taken_here(text)) {
+		fprintf(err, "frontdoor net: %s\n", text);
+		return -EEXIST;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		ret_routing[i] = (struct routing) { 0 };
 		if (!family_on(r, families[i]))
@@ -182,6 +203,19 @@ static int read_former(struct buf *ret_text, FILE *err)
 	return 0;
 }
 
+/* Had that table a heartbeat, even if it has stopped since? */
+static bool is_beating(struct sv table)
+{
+	const char *set = memmem(table.p, table.n, "set " RULESET_ALIVE " {",
+				 strlen("set " RULESET_ALIVE " {"));
+	const char *end = set ? memchr(set, '}', (size_t)(table.p + table.n - set)) : NULL;
+
+	if (!end)
+		return false;
+	struct sv of = { set, (size_t)(end - set) };
+	return contains(of, "expires") || !contains(of, "elements");
+}
+
 /* Where another program listens, the daemon will not. */
 static int check_listeners(const struct ruleset *r, FILE *err)
 {
@@ -216,52 +250,97 @@ static void undo_routing(const struct added *added)
 				(void)routing_delete(families[i], items[k]);
 }
 
-static int put_in_place(const struct ruleset *r, struct sv text, struct added *added, FILE *err)
+/* former: of a table, empty if there was none. */
+static int put_in_place(const struct ruleset *r, const struct buf *former, struct added *added,
+			FILE *err)
 {
+	struct ruleset now = *r;
+	CLEANUP(buf_deinit) struct buf text;
 	int e = 0;
 
+	buf_init(&text, RULESET_TEXT_MAX);
+	if (buf_len(former) == 0)
+		e = run_transaction(sv_from(ruleset_placeholder()), err);
+	else
+		now.beating = r->beating && is_beating(buf_view(former));
 	for (size_t i = 0; e >= 0 && i < ARRAY_SIZE(families); i++)
 		if (family_on(r, families[i]))
 			e = add_routing(families[i], added->items[i], err);
-	return e < 0 ? e : run_transaction(text, err);
+	if (e >= 0 && (e = ruleset_write(&now, &text)) < 0)
+		fail(err, e, "the table's text");
+	return e < 0 ? e : run_transaction(buf_view(&text), err);
 }
 
-static int up(const struct ruleset *r, struct sv text, enum net_test test, FILE *out, FILE *err)
+static void roll_back(const struct buf *former, const struct added *added, FILE *err)
+{
+	bool had = buf_len(former) > 0;
+
+	(void)run_transaction(had ? buf_view(former) : sv_from(ruleset_placeholder()), err);
+	undo_routing(added);
+	if (!had)
+		(void)run_transaction(sv_from(ruleset_removal()), err);
+}
+
+static int up(const struct ruleset *r, const struct net_options *o, FILE *out, FILE *err)
 {
 	CLEANUP(buf_deinit) struct buf former;
 	struct added added = { 0 };
+	struct ruleset how = *r;
 
 	buf_init(&former, NFT_OUTPUT_MAX);
 	int e = read_former(&former, err);
+	if (e == 0 && o->replace && !contains(buf_view(&former), "set " RULESET_ALIVE " {"))
+		return -ENOENT;
 	if (e == 0)
 		e = check_listeners(r, err);
 	if (e < 0)
 		return e;
-	e = put_in_place(r, text, &added, err);
-	if (e >= 0 && test == NET_TEST_FULL && (e = net_test(r, out, err)) < 0)
-		(void)run_transaction(
-			buf_len(&former) ? buf_view(&former) : sv_from(ruleset_removal()), err);
+	/* a test steers without a beat, and undoes what doesn't work itself */
+	how.beating = o->test == NET_TEST_NONE;
+	e = put_in_place(&how, &former, &added, err);
+	if (e >= 0 && o->test == NET_TEST_FULL)
+		e = net_test(r, out, err);
 	if (e >= 0)
 		return remove_unused(r, false, out, err);
-	undo_routing(&added);
+	roll_back(&former, &added, err);
 	return e;
 }
 
-int net_up(const struct ruleset *r, const struct net_options *how, FILE *out, FILE *err)
+/* Nothing that is half done or not tested may stay because somebody has no patience. Signals wait
+ * (test connections look for them: stranger.h), and have their effect when all is in order. */
+static int up_undisturbed(const struct ruleset *r, const struct net_options *o, FILE *out,
+			  FILE *err)
 {
-	struct routing routing[ARRAY_SIZE(families)];
+	sigset_t former;
+
+	stranger_hold_signals(&former);
+	int e = up(r, o, out, err);
+	sigprocmask(SIG_SETMASK, &former, NULL);
+	return e;
+}
+
+/* ret_set: clients that go straight here, on this host and by now. */
+static int add_neighbours(const struct ruleset *r, struct prefix_set *ret_set)
+{
+	int e = 0;
+
+	prefix_set_init(ret_set);
+	for (size_t i = 0; e >= 0 && i < r->straight.n; i++)
+		e = prefix_set_add_range(ret_set, &r->straight.ranges[i]);
+	if (e >= 0)
+		e = neighbours_add(r->servers, ret_set);
+	prefix_set_seal(ret_set);
+	return e < 0 ? -ENOMEM : 0;
+}
+
+static int dry_run(const struct ruleset *r, const struct routing *routing, FILE *out, FILE *err)
+{
 	CLEANUP(buf_deinit) struct buf text;
 
 	buf_init(&text, RULESET_TEXT_MAX);
 	int e = ruleset_write(r, &text);
 	if (e < 0)
 		return fail(err, e, "the table's text");
-	e = read_routing(r, routing, err);
-	if (e < 0)
-		return e;
-	if (!how->dry_run)
-		return up(r, buf_view(&text), how->test, out, err);
-
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
 		if (family_on(r, families[i]))
 			print_routing(families[i], &routing[i], out);
@@ -269,20 +348,86 @@ int net_up(const struct ruleset *r, const struct net_options *how, FILE *out, FI
 	return remove_unused(r, true, out, err);
 }
 
+int net_up(const struct ruleset *r, const struct net_options *how, FILE *out, FILE *err)
+{
+	struct routing routing[ARRAY_SIZE(families)];
+	struct ruleset here = *r;
+	int e = read_routing(r, routing, err);
+
+	if (e < 0)
+		return e;
+	e = add_neighbours(r, &here.straight);
+	if (e < 0)
+		fail(err, e, "clients beside the servers");
+	else if (how->dry_run)
+		e = dry_run(&here, routing, out, err);
+	else
+		e = up_undisturbed(&here, how, out, err);
+	prefix_set_deinit(&here.straight);
+	return e;
+}
+
+/* Is any of ours there? -errno. */
+static int any_routing(FILE *err)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		struct routing routing = { 0 };
+		int e = routing_read(families[i], &routing);
+		if (e < 0 && e != -EAFNOSUPPORT)
+			return fail(err, e, family_name(families[i]));
+		any |= routing.rule || routing.route;
+	}
+	return any;
+}
+
+static int take_table(const char *text, bool dry_run, FILE *out, FILE *err)
+{
+	if (!dry_run)
+		return run_transaction(sv_from(text), err);
+	print_transaction(out, sv_from(text));
+	return 0;
+}
+
 int net_down(bool dry_run, FILE *out, FILE *err)
 {
-	struct sv removal = sv_from(ruleset_removal());
 	CLEANUP(buf_deinit) struct buf former;
 	int e = 0;
 
 	buf_init(&former, NFT_OUTPUT_MAX);
-	if (dry_run)
-		print_transaction(out, removal);
-	else if ((e = read_former(&former, err)) == 0 && buf_len(&former) > 0)
-		e = run_transaction(removal, err);
+	if (!dry_run && (e = read_former(&former, err)) == 0 && buf_len(&former) == 0) {
+		e = any_routing(err);
+		if (e <= 0)
+			return e;
+	}
+	if (e >= 0)
+		e = take_table(ruleset_placeholder(), dry_run, out, err);
 	for (size_t i = 0; e >= 0 && i < ARRAY_SIZE(families); i++)
 		e = remove_routing(families[i], dry_run, out, err);
-	return e;
+	return e < 0 ? e : take_table(ruleset_removal(), dry_run, out, err);
+}
+
+bool net_is_flushed(const struct ruleset *r)
+{
+	CLEANUP(buf_deinit) struct buf former;
+	bool any = false;
+
+	buf_init(&former, NFT_OUTPUT_MAX);
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		struct routing routing = { 0 };
+		if (family_on(r, families[i]) && routing_read(families[i], &routing) == 0)
+			any |= routing.rule || routing.route;
+	}
+	if (!any)
+		return false;
+	char said[256];
+	FILE *unheard = fmemopen(said, sizeof(said), "w");
+	if (!unheard)
+		return false;
+	bool flushed = read_former(&former, unheard) == 0 && buf_len(&former) == 0;
+	fclose(unheard);
+	return flushed;
 }
 
 static int show_routing(int family, FILE *out, FILE *err, bool *ret_missing)
@@ -323,6 +468,8 @@ int net_show(FILE *out, FILE *err)
 		return 1;
 	}
 	fprintf(out, SV_FMT, SV_ARG(text));
+	if (!contains(text, "set " RULESET_ALIVE " {")) /* somebody is at work, or was stopped */
+		return 1;
 	/* Only the families that the table is for need their routing. */
 	return (missing[0] && contains(text, "set servers {")) ||
 	       (missing[1] && contains(text, "set servers6 {"));

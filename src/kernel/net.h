@@ -17,6 +17,7 @@ enum net_test {
 
 struct net_options {
 	bool dry_run; /* print what would be done to out, as commands, and do nothing */
+	bool replace; /* only in place of a table that steers: else -ENOENT, without a word */
 	enum net_test test;
 };
 
@@ -27,5 +28,11 @@ struct net_options {
  */
 int net_up(const struct ruleset *r, const struct net_options *how, FILE *out, FILE *err);
 int net_down(bool dry_run, FILE *out, FILE *err);
+/* Has somebody else taken the table away (nft flush ruleset)? Its routing is there, as it is not
+ * after down. */
+bool net_is_flushed(const struct ruleset *r);
+/* What would keep up from working, and the heartbeat, without changing anything: a line each for
+ * tell. How much is found out depends on what this process may do. */
+void net_check(const struct ruleset *r, void (*tell)(void *user, const char *line), void *user);
 /* Prints what is there. 0: rules, routes and table; 1: some or all of it is missing. */
 int net_show(FILE *out, FILE *err);

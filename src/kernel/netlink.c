@@ -101,7 +101,8 @@ static int look_at(char *bytes, size_t n, int *acknowledged,
 	return 0;
 }
 
-int netlink_exchange(int fd, const struct netlink *m)
+int netlink_ask(int fd, const struct netlink *m, void (*fn)(const struct nlmsghdr *, void *),
+		void *user)
 {
 	static _Alignas(struct nlmsghdr) char in[32768];
 	int acknowledged = 0, result = 0;
@@ -118,11 +119,16 @@ int netlink_exchange(int fd, const struct netlink *m)
 				result = -errno;
 			break;
 		}
-		int e = look_at(in, (size_t)n, &acknowledged, NULL, NULL);
+		int e = look_at(in, (size_t)n, &acknowledged, fn, user);
 		if (e < 0 && result == 0)
 			result = e;
 	}
 	return result != 0 ? result : acknowledged > 0 ? 0 : -EPROTO;
+}
+
+int netlink_exchange(int fd, const struct netlink *m)
+{
+	return netlink_ask(fd, m, NULL, NULL);
 }
 
 int netlink_dump(int fd, const struct netlink *m, void (*fn)(const struct nlmsghdr *, void *),

@@ -36,6 +36,9 @@ int netlink_open(int protocol);
  * there was no answer.
  */
 int netlink_exchange(int fd, const struct netlink *m);
+/* The same for a question (not a dump) with NLM_F_ACK; each message of the answer to fn. */
+int netlink_ask(int fd, const struct netlink *m, void (*fn)(const struct nlmsghdr *h, void *user),
+		void *user);
 /* Sends one dump request; each message of the answer to fn. 0 or -errno. */
 int netlink_dump(int fd, const struct netlink *m, void (*fn)(const struct nlmsghdr *h, void *user),
 		 void *user);

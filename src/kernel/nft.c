@@ -14,6 +14,14 @@
 static const char *const nft_paths[] = { "/usr/sbin/nft", "/sbin/nft", "/usr/local/sbin/nft",
 					 "/usr/bin/nft" };
 
+bool nft_is_there(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(nft_paths); i++)
+		if (access(nft_paths[i], X_OK) == 0)
+			return true;
+	return false;
+}
+
 static void close_fd(int *fd)
 {
 	if (*fd >= 0)

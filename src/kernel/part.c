@@ -58,7 +58,7 @@ enum kernel_state kernel_part_state(void)
 
 /* ---- telling ---- */
 
-static const char *sentence(enum kernel_state s)
+const char *kernel_state_text(enum kernel_state s)
 {
 	switch (s) {
 	case KERNEL_STEERING:
@@ -72,8 +72,8 @@ static const char *sentence(enum kernel_state s)
 		return "a worker does not answer: new connections are not steered here until it "
 		       "does";
 	case KERNEL_GONE:
-		return "the kernel process does not answer: new connections are not steered here; "
-		       "a restart helps";
+		return "there is no kernel process, or it does not answer: no heartbeat is kept; "
+		       "ending frontdoor and starting it again helps";
 	case KERNEL_NOT_WANTED:
 	case KERNEL_UNKNOWN:
 		break;
@@ -89,13 +89,19 @@ static void enter(enum kernel_state s, const char *more)
 	if (part.state == s || part.quiet)
 		return;
 	part.state = s;
-	snprintf(text, sizeof(text), "%s%s%s", sentence(s), more[0] ? ": " : "", more);
+	snprintf(text, sizeof(text), "%s%s%s", kernel_state_text(s), more[0] ? ": " : "", more);
 	snprintf(kind, sizeof(kind), "kernel-%s", kernel_state_name(s));
 	if (s == KERNEL_STEERING)
 		log_info("kernel=%s %s", kernel_state_name(s), text);
 	else
 		log_warning("kernel=%s %s", kernel_state_name(s), text);
 	event_emit_note(part.server->events, kind, text);
+}
+
+static void tell_restored(const char *text)
+{
+	log_warning("kernel=restored %s", text);
+	event_emit_note(part.server->events, "kernel-restored", text);
 }
 
 /* ---- the rules ---- */
@@ -158,6 +164,10 @@ static int bequeath(void)
 static int prepare(void *user, const struct conf *conf)
 {
 	if (!is_wanted(conf)) {
+		int former = inherit(); /* it ends when the process before us has */
+		if (former >= 0)
+			close(former);
+		unsetenv(INHERITED_AS);
 		if (!part.net)
 			return 0;
 		fprintf(stderr,
@@ -182,6 +192,7 @@ static void gone(void)
 	uv_poll_stop(&part.poll);
 	close(part.fd);
 	part.fd = -1;
+	unsetenv(INHERITED_AS);
 	enter(KERNEL_GONE, "");
 }
 
@@ -203,6 +214,8 @@ static void on_message(const struct keeper_message *m)
 	part.unanswered = 0;
 	switch (m->type) {
 	case KEEPER_RENEWED:
+		if (m->text[0])
+			tell_restored(m->text);
 		enter(KERNEL_STEERING, "");
 		break;
 	case KEEPER_ABSENT:
@@ -275,7 +288,17 @@ static int start(void *user, struct server *server, uv_loop_t *loop)
 
 static void reloaded(void *user, const struct conf *conf)
 {
-	if (part.fd >= 0 && !part.quiet && is_wanted(conf) && send_rules(conf, KEEPER_RULES) != 0)
+	bool wanted = is_wanted(conf);
+
+	if (part.quiet)
+		return;
+	if (part.fd < 0 && wanted)
+		enter(KERNEL_GONE, ""); /* it can't be started any more */
+	else if (part.fd >= 0 && !wanted)
+		log_warning("no listener has mode: tproxy any more, or server_addresses is empty: "
+			    "the kernel's rules stay as they were; frontdoor net down takes them "
+			    "away");
+	else if (part.fd >= 0 && send_rules(conf, KEEPER_RULES) != 0)
 		log_warning("the kernel's rules are those of the former configuration");
 }
 

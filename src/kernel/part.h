@@ -14,10 +14,12 @@ enum kernel_state {
 	KERNEL_ABSENT, /* net up has not been done: nothing is steered */
 	KERNEL_TROUBLE,
 	KERNEL_STUCK, /* a worker does not answer: there is no beat */
-	KERNEL_GONE,  /* the process is not there any more */
+	KERNEL_GONE,  /* the process is not there any more, or never was */
 };
 
 /* net: net up when the workers take sessions, net down at the end. One for a process. */
 struct server_part kernel_part(bool net, bool test);
 enum kernel_state kernel_part_state(void);
 const char *kernel_state_name(enum kernel_state s); /* "steering", ... */
+/* For the operator: what it means, and what helps. "" where there is nothing to say. */
+const char *kernel_state_text(enum kernel_state s);

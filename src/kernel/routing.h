@@ -2,7 +2,7 @@
  * Policy routing of marked packets: one rule and one route for each family, so that a packet with
  * MARK_LOCAL is delivered on this host whatever its destination:
  *
- *     ip rule add pref 100 fwmark 0x1/0xff lookup 100 protocol 253
+ *     ip rule add pref 100 fwmark 0xfb/0xff lookup 100 protocol 253
  *     ip route add local default dev lo table 100 protocol 253
  *
  * By rtnetlink, not by ip(8): its answers tell "there already", "not permitted" and "another

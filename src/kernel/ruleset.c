@@ -28,6 +28,7 @@
 #include "kernel/ruleset.h"
 
 #include "base/marks.h"
+#include "kernel/beat.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -293,16 +294,20 @@ static bool is_repeated(const struct ruleset *r, size_t i)
 	return false;
 }
 
-/* The ports whose listeners are there: all, until the daemon's heart begins to beat. */
+/* The ports whose listeners are there: all, until the daemon's heart begins to beat. Where it has
+ * begun, it may have stopped by now: a new table must not steer to a daemon that hangs. */
 static int write_alive(const struct ruleset *r, struct buf *out)
 {
 	int e = buf_printf(out,
 			   "\tset " RULESET_ALIVE " {\n\t\ttype inet_service\n\t\tflags timeout\n"
 			   "\t\telements = { ");
+	char timeout[32];
 
+	snprintf(timeout, sizeof(timeout), " timeout %dms", BEAT_TIMEOUT_MS);
 	for (size_t i = 0; e >= 0 && i < r->n_ways; i++)
 		if (!is_repeated(r, i))
-			e = buf_printf(out, "%s%d", i > 0 ? ", " : "", r->ways[i].port);
+			e = buf_printf(out, "%s%d%s", i > 0 ? ", " : "", r->ways[i].port,
+				       r->beating ? timeout : "");
 	return e < 0 ? e : buf_printf(out, " }\n\t}\n");
 }
 
@@ -396,6 +401,12 @@ const char *ruleset_removal(void)
 {
 	/* Deleting needs it to be there, adding doesn't need it to be absent. */
 	return "add table inet " RULESET_TABLE "\ndelete table inet " RULESET_TABLE "\n";
+}
+
+const char *ruleset_placeholder(void)
+{
+	return "add table inet " RULESET_TABLE "\ndelete table inet " RULESET_TABLE
+	       "\ntable inet " RULESET_TABLE " {\n\tcomment \"" RULESET_MADE_BY "\"\n}\n";
 }
 
 int ruleset_write(const struct ruleset *r, struct buf *out)

@@ -31,6 +31,8 @@ struct ruleset_way {
 };
 
 struct ruleset {
+	/* A heartbeat was there already: its next beat is due, or nothing is to be steered. */
+	bool beating;
 	struct ruleset_way *ways; /* no port twice in a family, and none without servers of it */
 	size_t n_ways;
 	const struct prefix_set *servers; /* the configuration's, sealed */
@@ -56,3 +58,6 @@ bool ruleset_has(const struct ruleset *r, bool v4);
 int ruleset_write(const struct ruleset *r, struct buf *out);
 /* The one that takes it away; succeeds when it isn't there. */
 const char *ruleset_removal(void);
+/* The one that leaves nothing of it but its name: somebody is putting it in place, or taking it
+ * away, and who keeps it (mend.h) waits. */
+const char *ruleset_placeholder(void);

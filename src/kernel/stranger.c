@@ -22,6 +22,7 @@
 #define LINE_MS    10000
 #define GOODBYE_MS 1000
 #define END_MS     3000
+#define LOOK_MS    100 /* for signals */
 
 static const uint8_t host_v4[4] = { 198, 18, 255, 253 }, own_v4[4] = { 198, 18, 255, 254 };
 static const uint8_t host_v6[16] = { 0xfd, 0x66, 0x72, 0x6f, 0x6e, 0x74, [15] = 1 };
@@ -217,8 +218,41 @@ static void live(int fd)
 
 /* ---- this side ---- */
 
+static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
+
+void stranger_hold_signals(sigset_t *ret_former)
+{
+	sigset_t held;
+
+	sigemptyset(&held);
+	for (size_t i = 0; i < ARRAY_SIZE(ending); i++) {
+		struct sigaction a;
+		if (sigaction(ending[i], NULL, &a) == 0 && a.sa_handler != SIG_IGN)
+			sigaddset(&held, ending[i]);
+	}
+	sigprocmask(SIG_BLOCK, &held, ret_former);
+}
+
+/* One that nobody reads our words any more (SIGPIPE) is no wish. */
+static bool is_given_up(void)
+{
+	sigset_t waiting;
+
+	if (sigpending(&waiting) < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(ending); i++)
+		if (ending[i] != SIGPIPE && sigismember(&waiting, ending[i]))
+			return true;
+	return false;
+}
+
 static int receive(int fd, void *answer, size_t n)
 {
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	while (poll(&p, 1, LOOK_MS) == 0)
+		if (is_given_up())
+			return -EINTR;
 	ssize_t r = recv(fd, answer, n, 0);
 
 	return r < 0 ? -errno : (size_t)r == n ? 0 : -EPIPE;
@@ -280,7 +314,10 @@ int stranger_connect(struct stranger *s, const struct endpoint *to, bool silent,
 
 	if (send(s->fd, &c, sizeof(c), MSG_NOSIGNAL) < 0)
 		return -errno;
-	return receive(s->fd, ret_call, sizeof(*ret_call));
+	int e = receive(s->fd, ret_call, sizeof(*ret_call));
+	if (e == -EINTR)
+		kill(s->pid, SIGKILL); /* no goodbye, nobody waits for one */
+	return e;
 }
 
 /* It hangs up and ends when there is nobody to ask it; not for ever. */

@@ -11,6 +11,7 @@
 
 #include "base/addr.h"
 
+#include <signal.h>
 #include <sys/types.h>
 
 #define STRANGER_INTERFACE "frontdoor-test"
@@ -30,6 +31,9 @@ struct stranger_call {
 	char line[STRANGER_LINE_MAX]; /* first line that was said to it; "" none came in time */
 };
 
+/* Signals that would end this process, from now on: they wait, and a test connection that waits is
+ * given up (-EINTR). Those ignored stay so. ret_former: the mask of before. */
+void stranger_hold_signals(sigset_t *ret_former);
 /* Families that this host doesn't have are left out: v4 and v6 say so. 0 or -errno. */
 int stranger_begin(struct stranger *ret_stranger);
 /* Connects, waits for a line unless silent, and holds the connection until the next call or the

@@ -39,6 +39,20 @@ int sandbox_landlock_version(void);
 int sandbox_files(const struct sandbox_paths *paths);
 /* As sandbox_files(). */
 int sandbox_calls(void);
+
+/* A list for another process: system calls by name (mmap, mprotect, clone and ioctl come with it,
+ * limited), and the sockets that it may open. As sandbox_files(). */
+struct sandbox_socket {
+	int family;
+	int type, protocol; /* -1: any */
+};
+struct sandbox_list {
+	const char *const *names;
+	size_t n_names;
+	const struct sandbox_socket *sockets;
+	size_t n_sockets;
+};
+int sandbox_calls_of(const struct sandbox_list *list);
 /* Both, in the main thread before there are others; tells the operator what can't be had. A program
  * started by one that is in the same sandbox already adds no further layer. */
 void sandbox_enter(const struct conf *conf);

@@ -76,26 +76,29 @@ static int add_names(scmp_filter_ctx ctx, uint32_t action, const char *const *na
 }
 
 #define ALLOW(ctx, name, ...) seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(name), __VA_ARGS__)
-#define ARG(n, value)         ((struct scmp_arg_cmp) { n, SCMP_CMP_EQ, value, 0 })
+#define ARG(n, value)         ((struct scmp_arg_cmp) { n, SCMP_CMP_EQ, (uint64_t)(value), 0 })
 #define ARG_BITS(n, mask, value)                                                                   \
 	((struct scmp_arg_cmp) { n, SCMP_CMP_MASKED_EQ, mask, (uint64_t)(value) })
 #define SOCKET_TYPE 0xf /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
 
 /* CAP_NET_RAW is for IP_TRANSPARENT; raw and packet sockets are what else it would allow. */
-static int add_sockets(scmp_filter_ctx ctx)
-{
-	static const int families[] = { AF_INET, AF_INET6, AF_UNIX };
-	int r = 0;
+static const struct sandbox_socket sockets[] = {
+	{ AF_INET, SOCK_STREAM, -1 },      { AF_INET, SOCK_DGRAM, -1 },
+	{ AF_INET6, SOCK_STREAM, -1 },     { AF_INET6, SOCK_DGRAM, -1 },
+	{ AF_UNIX, SOCK_STREAM, -1 },      { AF_UNIX, SOCK_DGRAM, -1 },
+	{ AF_NETLINK, -1, NETLINK_ROUTE }, /* getifaddrs() */
+};
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++) {
-		r = ALLOW(ctx, socket, 2, ARG(0, families[i]),
-			  ARG_BITS(1, SOCKET_TYPE, SOCK_STREAM));
-		if (r == 0)
-			r = ALLOW(ctx, socket, 2, ARG(0, families[i]),
-				  ARG_BITS(1, SOCKET_TYPE, SOCK_DGRAM));
-	}
-	/* getifaddrs() */
-	return r == 0 ? ALLOW(ctx, socket, 2, ARG(0, AF_NETLINK), ARG(2, NETLINK_ROUTE)) : r;
+static int add_socket(scmp_filter_ctx ctx, const struct sandbox_socket *s)
+{
+	struct scmp_arg_cmp args[3] = { ARG(0, s->family) };
+	unsigned n = 1;
+
+	if (s->type >= 0)
+		args[n++] = ARG_BITS(1, SOCKET_TYPE, s->type);
+	if (s->protocol >= 0)
+		args[n++] = ARG(2, s->protocol);
+	return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), n, args);
 }
 
 /* No memory is writable and executable, nor becomes executable later; code is mapped from files,
@@ -133,7 +136,7 @@ static int add_ioctl(scmp_filter_ctx ctx)
 	return r;
 }
 
-static int fill(scmp_filter_ctx ctx)
+static int fill(scmp_filter_ctx ctx, const struct sandbox_list *list)
 {
 	int r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 
@@ -143,11 +146,11 @@ static int fill(scmp_filter_ctx ctx)
 	/* most packets' calls are found in a few steps instead of two hundred */
 	(void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (r == 0)
-		r = add_names(ctx, SCMP_ACT_ALLOW, allowed, ARRAY_SIZE(allowed));
+		r = add_names(ctx, SCMP_ACT_ALLOW, list->names, list->n_names);
 	if (r == 0)
 		r = add_names(ctx, SCMP_ACT_KILL_PROCESS, deadly, ARRAY_SIZE(deadly));
-	if (r == 0)
-		r = add_sockets(ctx);
+	for (size_t i = 0; r == 0 && i < list->n_sockets; i++)
+		r = add_socket(ctx, &list->sockets[i]);
 	if (r == 0)
 		r = add_memory(ctx);
 	if (r == 0)
@@ -155,7 +158,7 @@ static int fill(scmp_filter_ctx ctx)
 	return r == 0 ? add_ioctl(ctx) : r;
 }
 
-int sandbox_calls(void)
+int sandbox_calls_of(const struct sandbox_list *list)
 {
 #ifdef __SANITIZE_ADDRESS__
 	return 0; /* the leak check of a sanitizer traces us */
@@ -165,9 +168,17 @@ int sandbox_calls(void)
 
 	if (!ctx)
 		return -ENOMEM;
-	r = fill(ctx);
+	r = fill(ctx, list);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
 	return r;
+}
+
+int sandbox_calls(void)
+{
+	static const struct sandbox_list list = { allowed, ARRAY_SIZE(allowed), sockets,
+						  ARRAY_SIZE(sockets) };
+
+	return sandbox_calls_of(&list);
 }

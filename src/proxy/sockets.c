@@ -115,7 +115,7 @@ static int set_transparent(int fd, int family)
 	return setsockopt(fd, SOL_IPV6, IPV6_TRANSPARENT, &one, sizeof(one));
 }
 
-static int listen_on(const struct socket_row *row, bool shared, int *ret_fd)
+static int bind_to(const struct socket_row *row, bool shared, int *ret_fd)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = endpoint_to_sockaddr(&row->bind, false, &sa);
@@ -133,8 +133,6 @@ static int listen_on(const struct socket_row *row, bool shared, int *ret_fd)
 		r = set_transparent(fd, sa.ss_family);
 	if (r == 0)
 		r = bind(fd, (struct sockaddr *)&sa, len);
-	if (r == 0)
-		r = listen(fd, BACKLOG);
 	if (r < 0) {
 		r = -errno;
 		close(fd);
@@ -142,6 +140,27 @@ static int listen_on(const struct socket_row *row, bool shared, int *ret_fd)
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+static int listen_on(const struct socket_row *row, bool shared, int *ret_fd)
+{
+	int r = bind_to(row, shared, ret_fd);
+
+	if (r < 0 || listen(*ret_fd, BACKLOG) == 0)
+		return r;
+	r = -errno;
+	close(*ret_fd);
+	return r;
+}
+
+int sockets_try(const struct listener_conf *l, size_t bind)
+{
+	struct socket_row row = { .bind = l->bind[bind], .mode = l->mode };
+	int fd, r = row.bind.port == 0 ? 1 : bind_to(&row, false, &fd);
+
+	if (r == 0)
+		close(fd);
+	return r < 0 ? r : 0;
 }
 
 /* The workers share a port; so would another frontdoor, with half of the clients each. Where a

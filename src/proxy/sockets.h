@@ -33,6 +33,9 @@ struct sockets {
  */
 int sockets_open(const struct conf *conf, int workers, const struct sockets *former,
 		 struct buf *ret_why, struct sockets **ret_sockets);
+/* Could that address be had, were it not for this process's own? 0; -EADDRINUSE; other -errno.
+ * Nobody can connect meanwhile. */
+int sockets_try(const struct listener_conf *l, size_t bind);
 struct sockets *sockets_ref(struct sockets *s);
 void sockets_unref(struct sockets *s); /* NULL is fine */
 bool sockets_has(const struct sockets *s, int fd);

@@ -194,6 +194,9 @@ int metrics_write(const struct view *v, enum metrics_format format, struct buf *
 	counter(&p, "frontdoor_events_dropped", "Events that could not be written.",
 		v->events_dropped);
 	gauge(&p, "frontdoor_heartbeat", NULL, "1: every worker answers.", v->answering);
+	if (v->kernel != KERNEL_NOT_WANTED)
+		gauge(&p, "frontdoor_steering", NULL, "1: the kernel steers new connections here.",
+		      v->kernel == KERNEL_STEERING);
 	gauge(&p, "frontdoor_enforcing", NULL, "0: enforcing has stopped by itself.",
 	      !v->enforcing.stopped);
 	gauge(&p, "frontdoor_enforce_share_ratio", "ratio",

@@ -117,19 +117,21 @@ json_t *status_json(const struct view *v)
 	metrics_sum(v->metrics, &sums);
 	for (size_t i = 0; i < v->n_listeners; i++)
 		json_array_append_new(listeners, listener_json(&v->listeners[i]));
-	return json_pack(
-		"{s:b, s:s, s:i, s:s, s:I, s:s, s:b, s:b, s:I, s:s, s:o, s:o, s:o, s:o, s:o, "
-		"s:{s:I}, s:o, s:o, s:o, s:I}",
-		"ok", 1, "version", FRONTDOOR_VERSION, "pid", (int)getpid(), "started",
-		clock_rfc3339(v->started_ms, started), "uptime_s",
-		(json_int_t)((v->now_ms - v->started_ms) / 1000), "config", v->conf->file,
-		"heartbeat", v->answering, "ending", v->ending, "memory", (json_int_t)v->resident,
-		"action", action_name(v->conf->policy.action), "sessions",
-		sessions_json(v->metrics), "verdicts", sums_json(&sums), "listeners", listeners,
-		"doors", doors_json(v), "dns", dns_json(v), "events", "dropped",
-		(json_int_t)v->events_dropped, "counters", counters_json(v->metrics), "enforce",
-		enforce_json(&v->enforcing), "versions", versions_json(), "backends_down",
-		(json_int_t)v->backends_down);
+	return json_pack("{s:b, s:s, s:i, s:s, s:I, s:s, s:b, s:{s:s, s:s}, s:b, s:I, s:s, s:o, "
+			 "s:o, s:o, s:o, s:o, "
+			 "s:{s:I}, s:o, s:o, s:o, s:I}",
+			 "ok", 1, "version", FRONTDOOR_VERSION, "pid", (int)getpid(), "started",
+			 clock_rfc3339(v->started_ms, started), "uptime_s",
+			 (json_int_t)((v->now_ms - v->started_ms) / 1000), "config", v->conf->file,
+			 "heartbeat", v->answering, "kernel", "state", kernel_state_name(v->kernel),
+			 "text", kernel_state_text(v->kernel), "ending", v->ending, "memory",
+			 (json_int_t)v->resident, "action", action_name(v->conf->policy.action),
+			 "sessions", sessions_json(v->metrics), "verdicts", sums_json(&sums),
+			 "listeners", listeners, "doors", doors_json(v), "dns", dns_json(v),
+			 "events", "dropped", (json_int_t)v->events_dropped, "counters",
+			 counters_json(v->metrics), "enforce", enforce_json(&v->enforcing),
+			 "versions", versions_json(), "backends_down",
+			 (json_int_t)v->backends_down);
 }
 
 static json_t *rows_json(struct top *t, int64_t now_ms)
@@ -150,12 +152,12 @@ json_t *status_top_json(const struct view *v)
 	struct metrics_sums sums;
 
 	metrics_sum(v->metrics, &sums);
-	return json_pack("{s:b, s:I, s:b, s:I, s:o, s:o, s:o, s:o, s:o}", "ok", 1, "now_ms",
-			 (json_int_t)v->now_ms, "heartbeat", v->answering, "memory",
-			 (json_int_t)v->resident, "sessions", sessions_json(v->metrics), "verdicts",
-			 sums_json(&sums), "dns", dns_json(v), "clients",
-			 rows_json(&v->metrics->clients, v->now_ms), "domains",
-			 rows_json(&v->metrics->domains, v->now_ms));
+	return json_pack("{s:b, s:I, s:b, s:s, s:I, s:o, s:o, s:o, s:o, s:o}", "ok", 1, "now_ms",
+			 (json_int_t)v->now_ms, "heartbeat", v->answering, "kernel",
+			 kernel_state_name(v->kernel), "memory", (json_int_t)v->resident,
+			 "sessions", sessions_json(v->metrics), "verdicts", sums_json(&sums), "dns",
+			 dns_json(v), "clients", rows_json(&v->metrics->clients, v->now_ms),
+			 "domains", rows_json(&v->metrics->domains, v->now_ms));
 }
 
 void status_line(const struct view *v, char *out, size_t size)
@@ -164,8 +166,9 @@ void status_line(const struct view *v, char *out, size_t size)
 	struct metrics_sums s;
 
 	metrics_sum(v->metrics, &s);
-	snprintf(out, size, "%s%llu sessions, %llu recipients, %llu direct, %llu refused",
+	snprintf(out, size, "%s%s%llu sessions, %llu recipients, %llu direct, %llu refused",
 		 v->answering ? "" : "not answering; ",
+		 v->kernel <= KERNEL_STEERING ? "" : "not steered; ",
 		 (unsigned long long)(all - metrics_get(v->metrics, METRIC_SESSIONS_ENDED)),
 		 (unsigned long long)s.all, (unsigned long long)s.findings[FINDING_DIRECT],
 		 (unsigned long long)(s.actions[ACTION_DEFER] + s.actions[ACTION_REJECT] +

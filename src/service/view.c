@@ -55,6 +55,7 @@ void view_fill(struct server *server, struct view *v)
 {
 	v->conf = server_conf(server);
 	v->metrics = server_metrics(server);
+	v->kernel = kernel_part_state();
 	resolver_stats(server->resolver, &v->dns);
 	v->events_dropped = event_dropped(server->events);
 	enforcing_view(server->enforcing, &v->enforcing);

@@ -5,6 +5,7 @@
 #include "conf/conf.h"
 #include "dns/resolver.h"
 #include "event/metrics.h"
+#include "kernel/part.h"
 #include "proxy/enforcing.h"
 #include "proxy/server.h"
 
@@ -30,6 +31,7 @@ struct view {
 	uint64_t events_dropped;
 	bool answering; /* every worker */
 	bool ending;
+	enum kernel_state kernel;
 	int64_t now_ms, started_ms; /* wall clock */
 	struct enforcing_view enforcing;
 	uint64_t resident; /* octets of memory */

@@ -13,7 +13,7 @@ class Usage(DaemonCase):
 
     def test_wrong_usage_is_64(self):
         for argv in ((), ("nonsense",), ("serve",), ("serve", "-x"), ("serve", "-c"),
-                     ("serve", "-c", "a", "b"), ("check",), ("check", "-c"), ("check", "a"),
+                     ("serve", "-c", "a", "b"), ("check", "-c"), ("check", "a"),
                      ("explain",), ("explain", "--client", "192.0.2.1", "a@b.com"),
                      ("explain", "--client", "192.0.2.1", "--server", "192.0.2.2"),
                      ("explain", "--client", "one", "--server", "192.0.2.2", "a@b.com"),

@@ -82,6 +82,7 @@ class Control(ViewCase):
         self.assertEqual(s["listeners"][0]["verdicts"]["all"], 3)
         self.assertEqual(s["sessions"]["all"], 3)
         self.assertTrue(s["heartbeat"])
+        self.assertEqual(s["kernel"], {"state": "not-wanted", "text": ""})
         self.assertGreater(s["doors"]["hosted"], 0)
         self.assertGreater(s["dns"]["lookups"], 0)
         self.assertEqual(s["events"]["dropped"], 0)

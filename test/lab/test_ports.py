@@ -160,7 +160,7 @@ class Ports:
         def stray(port):
             where.run(["nft", "add table ip stray; delete table ip stray; table ip stray { chain c { "
                        "type filter hook prerouting priority -95; iif != lo ip daddr %s tcp dport %d "
-                       "tproxy to 127.0.0.1:%d meta mark set 1; }; }" % (server, port, LISTENS[USERS])])
+                       "tproxy to 127.0.0.1:%d meta mark set 0xfb; }; }" % (server, port, LISTENS[USERS])])
         try:
             stray(USERS)
             with self.connect(USERS) as c:

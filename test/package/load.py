@@ -1,4 +1,5 @@
 """Mail all the time: clients that count what was accepted, and a backend that counts what arrived."""
+import itertools
 import socket
 import threading
 import time
@@ -56,10 +57,15 @@ class Backend:
 
 
 class Clients:
-    """So many at a time, a connection for each message, until end()."""
+    """So many at a time, a connection for each message, until end(). again: what fails is tried again, as a mail server
+    does; each failure is in `interrupted` then, and an error only if it lasts."""
 
-    def __init__(self, port, many):
-        self.port, self.accepted, self.errors, self.lock = port, set(), [], threading.Lock()
+    NUMBER = itertools.count(1)
+
+    def __init__(self, port, many, host="127.0.0.1", source=None, rcpt="b@domain.lab", again=False):
+        self.name = f"load{next(self.NUMBER)}"
+        self.to, self.source, self.rcpt, self.again = (host, port), source, rcpt, again
+        self.accepted, self.errors, self.interrupted, self.lock = set(), [], [], threading.Lock()
         self.ending = threading.Event()
         self.threads = [threading.Thread(target=self._work, args=(i,), daemon=True) for i in range(many)]
         for t in self.threads:
@@ -84,14 +90,22 @@ class Clients:
         n = 0
         while not self.ending.is_set():
             n += 1
-            try:
-                self._mail(f"{id(self)}-{number}-{n}", slow=n % 4 == 0)
-            except (OSError, ValueError) as e:
-                with self.lock:
-                    self.errors.append(f"{number}-{n}: {e!r}")
+            subject = f"{self.name}-{number}-{n}"
+            for left in range(60 if self.again else 1, 0, -1):
+                try:
+                    self._mail(subject, slow=n % 4 == 0)
+                    break
+                except (OSError, ValueError) as e:
+                    with self.lock:
+                        (self.interrupted if left > 1 else self.errors).append(f"{number}-{n}: {e!r}")
+                    if left > 1:
+                        time.sleep(0.2)
 
     def _mail(self, subject, slow):
-        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as s, s.makefile("rb") as f:
+        source = (self.source, 0) if self.source else None
+        with socket.create_connection(self.to, timeout=60, source_address=source) as s, s.makefile("rb") as f:
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
             def expect(code):
                 while True:
                     line = f.readline()
@@ -100,9 +114,9 @@ class Clients:
                     if line[3:4] != b"-":
                         return
             expect(b"220")
-            for line, code in ((b"EHLO client.lab", b"250"), (b"MAIL FROM:<a@client.lab>", b"250"),
-                               (b"RCPT TO:<b@domain.lab>", b"250"), (b"DATA", b"354")):
-                s.sendall(line + b"\r\n")
+            for line, code in (("EHLO client.lab", b"250"), ("MAIL FROM:<a@client.lab>", b"250"),
+                               (f"RCPT TO:<{self.rcpt}>", b"250"), ("DATA", b"354")):
+                s.sendall(line.encode() + b"\r\n")
                 expect(code)
             s.sendall(f"Subject: {subject}\r\n\r\n".encode())
             if slow:  # in the middle of a message when the new process comes
@@ -111,5 +125,10 @@ class Clients:
             expect(b"250")
             with self.lock:
                 self.accepted.add(subject)
-            s.sendall(b"QUIT\r\n")
-            expect(b"221")
+            # The message is in: what becomes of the goodbye is no failure to one who tries again.
+            try:
+                s.sendall(b"QUIT\r\n")
+                expect(b"221")
+            except (OSError, ValueError) as e:
+                with self.lock:
+                    (self.interrupted if self.again else self.errors).append(f"goodbye: {e!r}")

@@ -102,7 +102,7 @@ static const struct ruleset_case cases[] = {
 	  { "elements = { 25, 465, 587 }",
 	    "direction original tcp dport 587 ip daddr @servers tproxy ip to 127.0.0.1:2587 ",
 	    "direction original tcp dport 465 ip6 daddr @servers6 tproxy ip6 to [::1]:2465 meta "
-	    "mark set meta mark & 0xffffff00 | 0x1 accept\n\t\t"
+	    "mark set meta mark & 0xffffff00 | 0xfb accept\n\t\t"
 	    "tcp flags & (fin | syn | rst | ack) == syn tcp dport 465 ip6 daddr @servers6 ",
 	    "tcp dport 465 ip daddr @servers ip saddr != @scanners ip saddr != @servers reject" },
 	  { "dport 25 ip daddr @servers ip saddr", "dport 587 ip daddr @servers ip saddr",
@@ -271,14 +271,14 @@ static void test_whole(void **state)
 		"\t\ttype filter hook prerouting priority -90; policy accept;\n"
 		"\t\tiif \"lo\" return\n"
 		"\t\tmeta l4proto { 1, 6, 58 } socket wildcard 0 socket transparent 1 "
-		"meta mark set meta mark & 0xffffff00 | 0x1 accept\n"
+		"meta mark set meta mark & 0xffffff00 | 0xfb accept\n"
 		"\t\ttcp flags & (fin | syn | rst | ack) == syn tcp dport @alive ip daddr @servers "
 		"ip saddr != @scanners ip saddr != @servers ct mark set ct mark & 0xffffff00 | "
 		"0xfd\n"
 		"\t\tct mark & 0xff == 0xfd tcp flags & (fin | syn | rst | ack) == syn "
 		"tcp dport != @alive ct mark set ct mark & 0xffffff00\n"
 		"\t\tct mark & 0xff == 0xfd ct direction original tcp dport 25 ip daddr @servers "
-		"tproxy ip to 127.0.0.1:2525 meta mark set meta mark & 0xffffff00 | 0x1 accept\n"
+		"tproxy ip to 127.0.0.1:2525 meta mark set meta mark & 0xffffff00 | 0xfb accept\n"
 		"\t\tct mark & 0xff == 0xfd tcp flags & (fin | syn | rst | ack) == syn "
 		"ct mark set ct mark & 0xffffff00\n"
 		"\t}\n"
@@ -287,7 +287,7 @@ static void test_whole(void **state)
 		"\t\tmeta mark & 0xff == 0xfc return\n"
 		"\t\tmeta mark & 0xff == 0xfe ct mark set ct mark & 0xffffff00 | 0xfe\n"
 		"\t\tct mark & 0xff == 0xfe ct direction reply meta mark set meta mark & "
-		"0xffffff00 | 0x1\n"
+		"0xffffff00 | 0xfb\n"
 		"\t}\n"
 		"}\n";
 	struct ruleset r;
@@ -411,7 +411,7 @@ static void test_commands(void **state)
 	char out[ROUTING_TEXT_MAX];
 
 	assert_string_equal(routing_format(AF_INET, ROUTING_RULE, "add", out),
-			    "ip -4 rule add pref 100 fwmark 0x1/0xff lookup 100 protocol 253");
+			    "ip -4 rule add pref 100 fwmark 0xfb/0xff lookup 100 protocol 253");
 	assert_string_equal(routing_format(AF_INET6, ROUTING_ROUTE, "del", out),
 			    "ip -6 route del local default dev lo table 100 protocol 253");
 }
