@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 _Static_assert(offsetof(struct door, next) == 64, "what readers look at is one cache line");
 
@@ -12,7 +11,6 @@ enum {
 	MAX_EVICTED = 8, /* for one that is added */
 	MAX_STEPS = 64,  /* looked at for it */
 	MAX_TRIMMED = 1000,
-	MAX_LINES = 1 << 21,
 	MAX_READS = 1000, /* of a door that is being written: then nothing is known of it */
 	LASTS_UNIT_MS = 8000,
 	CONFIRM_REMEMBERED_MS = 300 * 1000,
@@ -32,7 +30,8 @@ enum {
 
 /* ---- memory ---- */
 
-static const size_t door_sizes[] = { 128, 192, 384 };
+/* Each begins at a place, and with the first two cache lines of it nearly all is told. */
+static const size_t door_sizes[] = { DOOR_PLACE, 2 * DOOR_PLACE, 3 * DOOR_PLACE };
 _Static_assert(offsetof(struct door, key) + UINT8_MAX + 1 <= 384, "the longest name fits");
 
 static struct door *door_alloc(struct door_table *t, struct sv key)
@@ -59,30 +58,14 @@ static void door_free(struct epoch_node *node)
 	slab_give(d);
 }
 
-/* Whole pages. */
-static size_t lines_size(const struct door_table *t)
-{
-	size_t size = t->n_lines * sizeof(*t->lines);
-
-	return (size + 4095) & ~(size_t)4095;
-}
-
 int door_table_init(struct door_table *t, struct epoch *epoch, size_t max,
 		    void (*on_gone)(void *user, struct door *d), void *user)
 {
-	size_t n_lines = 8;
-
-	/* full, a line has 4 to 8 doors */
-	while (n_lines * (DOOR_LINE_SLOTS + 1) < max && n_lines < MAX_LINES)
-		n_lines *= 2;
-	*t = (struct door_table) {
-		.epoch = epoch, .n_lines = n_lines, .max = max, .on_gone = on_gone, .user = user
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(t->slabs); i++)
-		slab_init(&t->slabs[i], door_sizes[i]);
-	t->lines = alloc_pages(lines_size(t));
-	if (!t->lines)
+	*t = (struct door_table) { .epoch = epoch, .max = max, .on_gone = on_gone, .user = user };
+	if (door_lines_init(&t->lines, max) < 0)
 		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_SIZE(t->slabs); i++)
+		slab_init(&t->slabs[i], door_sizes[i], &t->lines.places);
 	return host_sets_init(&t->sets, epoch);
 }
 
@@ -155,120 +138,39 @@ static void door_drop(struct door_table *t, struct door *d)
 	epoch_retire(t->epoch, &d->retired, door_free);
 }
 
-/* ---- lines ---- */
-
-static struct door *slot_door(uint64_t slot)
+static void drop_one(void *user, struct door *d)
 {
-	return (struct door *)(uintptr_t)(slot & ((UINT64_C(1) << 48) - 1));
-}
-
-static struct door_line *line_of(const struct door_table *t, uint64_t hash)
-{
-	return &t->lines[hash & (t->n_lines - 1)];
-}
-
-static uint8_t tag_of(uint64_t hash)
-{
-	return (uint8_t)(hash >> 56);
-}
-
-static bool door_is(const struct door *d, struct sv key)
-{
-	return d->key_len == key.n && memcmp(d->key, key.p, key.n) == 0;
-}
-
-static struct door *find_in(const struct door_line *line, struct sv key, uint64_t hash)
-{
-	struct door *d;
-
-	for (int i = 0; i < DOOR_LINE_SLOTS; i++) {
-		uint64_t slot = atomic_load_explicit(&line->slots[i], memory_order_acquire);
-
-		if (slot >> 48 != hash >> 48 || !slot)
-			continue;
-		d = slot_door(slot);
-		/* the name, fetched along with what comes before it */
-		__builtin_prefetch(d->key);
-		if (door_is(d, key))
-			return d;
-	}
-	d = atomic_load_explicit(&line->chain, memory_order_acquire);
-	while (d && (d->tag != tag_of(hash) || !door_is(d, key)))
-		d = atomic_load_explicit(&d->chain, memory_order_acquire);
-	return d;
-}
-
-static void line_add(struct door_line *line, struct door *d, uint64_t hash)
-{
-	uint64_t address = (uintptr_t)d;
-
-	INVARIANT(address >> 48 == 0);
-	for (int i = 0; i < DOOR_LINE_SLOTS; i++) {
-		if (atomic_load_explicit(&line->slots[i], memory_order_relaxed))
-			continue;
-		atomic_store_explicit(&line->slots[i], hash >> 48 << 48 | address,
-				      memory_order_release);
-		return;
-	}
-	atomic_init(&d->chain, atomic_load_explicit(&line->chain, memory_order_relaxed));
-	atomic_store_explicit(&line->chain, d, memory_order_release);
-}
-
-/* d->chain stays, for readers that are at d. */
-static void line_remove(struct door_line *line, struct door *d)
-{
-	_Atomic(struct door *) *at = &line->chain;
-	struct door *i;
-
-	for (int k = 0; k < DOOR_LINE_SLOTS; k++)
-		if (slot_door(atomic_load_explicit(&line->slots[k], memory_order_relaxed)) == d) {
-			atomic_store_explicit(&line->slots[k], 0, memory_order_release);
-			return;
-		}
-	while ((i = atomic_load_explicit(at, memory_order_relaxed)) != d)
-		at = &i->chain;
-	atomic_store_explicit(at, atomic_load_explicit(&d->chain, memory_order_relaxed),
-			      memory_order_release);
-}
-
-static void line_drop(struct door_table *t, struct door_line *line)
-{
-	struct door *d, *next;
-
-	for (int i = 0; i < DOOR_LINE_SLOTS; i++)
-		if ((d = slot_door(atomic_load(&line->slots[i]))))
-			door_drop(t, d);
-	for (d = atomic_load(&line->chain); d; d = next) {
-		next = atomic_load(&d->chain);
-		door_drop(t, d);
-	}
+	door_drop(user, d);
 }
 
 void door_table_deinit(struct door_table *t)
 {
-	if (!t->lines)
+	if (!t->lines.lines)
 		return;
-	for (size_t i = 0; i < t->n_lines; i++)
-		line_drop(t, &t->lines[i]);
+	door_lines_each(&t->lines, drop_one, t);
 	epoch_reclaim(t->epoch);
 	if (t->sets.sets)
 		host_sets_deinit(&t->sets);
 	for (size_t i = 0; i < ARRAY_SIZE(t->slabs); i++)
 		slab_deinit(&t->slabs[i]);
-	free_pages(t->lines, lines_size(t));
-	t->lines = NULL;
+	door_lines_deinit(&t->lines);
 }
 
 /* ---- readers ---- */
 
 void door_table_fetch(const struct door_table *t, uint64_t hash)
 {
-	__builtin_prefetch(line_of(t, hash));
+	door_lines_fetch(&t->lines, hash);
+}
+
+void door_table_fetch_door(const struct door_table *t, uint64_t hash)
+{
+	door_lines_fetch_door(&t->lines, hash);
 }
 
 struct door *door_table_find_hashed(const struct door_table *t, struct sv key, uint64_t hash)
 {
-	return find_in(line_of(t, hash), key, hash);
+	return door_lines_find(&t->lines, key, hash);
 }
 
 struct door *door_table_find(const struct door_table *t, struct sv key)
@@ -320,6 +222,7 @@ static bool take(const struct door *d, struct snapshot *s)
 
 bool door_read(const struct door *d, int64_t now_ms, struct domain_facts *ret_facts)
 {
+	const struct host_set *former;
 	struct snapshot s;
 	int reads = 0;
 
@@ -328,6 +231,10 @@ bool door_read(const struct door *d, int64_t now_ms, struct domain_facts *ret_fa
 			return false;
 	if (!(s.state & STATE_VALUE))
 		return false;
+	if (s.former && now_ms >= s.former->until_ms)
+		s.former = NULL;
+	former = s.former ? s.former->hosts : NULL;
+	/* all of it, so that nothing has to be cleared before */
 	*ret_facts = (struct domain_facts) {
 		.kind = s.state & STATE_KIND,
 		.nxdomain = s.state & STATE_NXDOMAIN,
@@ -338,17 +245,16 @@ bool door_read(const struct door *d, int64_t now_ms, struct domain_facts *ret_fa
 		.expires_ms = s.base_ms + s.expires,
 		.confirmed_ms = s.state & STATE_CONFIRMED ? s.base_ms + (int32_t)s.confirmed : -1,
 		.ttl = s.ttl,
+		.cached_s = 0,
 		.n_hosts = s.hosts ? (uint16_t)s.hosts->n_hosts : 0,
 		.hosts_serial = s.hosts ? s.hosts->serial : 0,
 		.domain = d->key,
 		.hosts = s.hosts ? s.hosts->hosts : NULL,
+		.former_until_ms = s.former ? s.former->until_ms : 0,
+		.former_kind = s.former ? s.former->kind : FACTS_MX,
+		.n_former = former ? (uint16_t)former->n_hosts : 0,
+		.former = former ? former->hosts : NULL,
 	};
-	if (s.former && now_ms < s.former->until_ms) {
-		ret_facts->former_until_ms = s.former->until_ms;
-		ret_facts->former_kind = s.former->kind;
-		ret_facts->n_former = s.former->hosts ? (uint16_t)s.former->hosts->n_hosts : 0;
-		ret_facts->former = s.former->hosts ? s.former->hosts->hosts : NULL;
-	}
 	return true;
 }
 
@@ -387,7 +293,7 @@ static void evict(struct door_table *t, struct door *d)
 {
 	if (t->on_gone)
 		t->on_gone(t->user, d);
-	line_remove(line_of(t, map_hash((struct sv) { d->key, d->key_len })), d);
+	door_lines_remove(&t->lines, d, map_hash((struct sv) { d->key, d->key_len }));
 	t->n--;
 	atomic_fetch_add_explicit(&t->evicted, 1, memory_order_relaxed);
 	door_drop(t, d);
@@ -448,8 +354,7 @@ void door_table_trim(struct door_table *t, int64_t now_ms)
 struct door *door_table_add(struct door_table *t, struct sv key, bool known_good, int64_t now_ms)
 {
 	uint64_t hash = map_hash(key);
-	struct door_line *line = line_of(t, hash);
-	struct door *d = find_in(line, key, hash);
+	struct door *d = door_lines_find(&t->lines, key, hash);
 
 	if (d)
 		return d;
@@ -458,11 +363,10 @@ struct door *door_table_add(struct door_table *t, struct sv key, bool known_good
 	d = door_alloc(t, key);
 	if (!d)
 		return NULL;
-	d->tag = tag_of(hash);
 	d->known_good = known_good;
 	atomic_init(&d->used_s, known_good ? 0 : (uint32_t)(now_ms / 1000));
 	queue_add(t, d, now_ms);
-	line_add(line, d, hash);
+	door_lines_add(&t->lines, d, hash);
 	t->n++;
 	return d;
 }

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "dns/door_lines.h"
 #include "dns/host_set.h"
 #include "dns/slab.h"
 #include "dns/wheel.h"
@@ -79,18 +80,6 @@ struct door {
 	char key[];          /* with a NUL after it */
 };
 
-enum { DOOR_LINE_SLOTS = 7 };
-
-/*
- * The doors of one range of hashes, in one cache line: a slot tells by 16 bits of the hash nearly
- * always whether its door is the one, so that what is looked at is that door alone. Those that find
- * no slot are in the chain.
- */
-struct door_line {
-	_Alignas(64) _Atomic uint64_t slots[DOOR_LINE_SLOTS]; /* tag << 48 | door; 0: free */
-	_Atomic(struct door *) chain;
-};
-
 struct door_queue {
 	struct door *first, *last;
 	size_t n;
@@ -99,9 +88,8 @@ struct door_queue {
 struct door_table {
 	struct epoch *epoch;
 	struct host_sets sets;
+	struct door_lines lines;
 	struct slab slabs[3]; /* by the length of names: most fit the first */
-	struct door_line *lines;
-	size_t n_lines; /* a power of two; they never move, so readers need not care */
 	size_t max;
 	_Atomic size_t n;
 	size_t n_kept;
@@ -120,9 +108,10 @@ void door_table_deinit(struct door_table *t);
 /* Any thread, inside the epoch, which what they give belongs to. */
 
 struct door *door_table_find(const struct door_table *t, struct sv key); /* NULL: none */
-/* The same in two steps, for those who have something to do while memory is fetched; hash:
- * map_hash(key). */
+/* The same in steps, for those who have something to do while memory is fetched; hash:
+ * map_hash(key). The second is of use once the first has come to its end. */
 void door_table_fetch(const struct door_table *t, uint64_t hash);
+void door_table_fetch_door(const struct door_table *t, uint64_t hash);
 struct door *door_table_find_hashed(const struct door_table *t, struct sv key, uint64_t hash);
 /* What is known, or false: nothing (or it is being written, and has been for an unlikely time). */
 bool door_read(const struct door *d, int64_t now_ms, struct domain_facts *ret_facts);

@@ -27,7 +27,7 @@ int host_sets_init(struct host_sets *p, struct epoch *epoch)
 				  .n_set_buckets = FIRST_BUCKETS,
 				  .n_list_buckets = FIRST_BUCKETS };
 	for (size_t i = 0; i < ARRAY_SIZE(p->slabs); i++)
-		slab_init(&p->slabs[i], set_sizes[i]);
+		slab_init(&p->slabs[i], set_sizes[i], NULL);
 	p->sets = calloc(FIRST_BUCKETS, sizeof(*p->sets));
 	p->lists = calloc(FIRST_BUCKETS, sizeof(*p->lists));
 	return p->sets && p->lists ? 0 : -ENOMEM;

@@ -261,6 +261,19 @@ static const void *peek(struct resolver_port *port, enum resolver_kind kind, con
 	return value;
 }
 
+uint64_t resolver_fetch_domain(const struct resolver_port *port, const char *domain)
+{
+	uint64_t hash = map_hash(domain_key(domain));
+
+	door_table_fetch(&port->resolver->doors, hash);
+	return hash;
+}
+
+void resolver_fetch_door(const struct resolver_port *port, uint64_t fetch)
+{
+	door_table_fetch_door(&port->resolver->doors, fetch);
+}
+
 const struct domain_facts *resolver_peek_domain(struct resolver_port *port, const char *domain)
 {
 	struct resolver *r = port->resolver;

@@ -95,6 +95,13 @@ void resolver_port_free(struct resolver_port *port);
  * loop.
  */
 const struct domain_facts *resolver_peek_domain(struct resolver_port *port, const char *domain);
+/*
+ * A peek at this domain is near: what it will look at is fetched into the processor's cache, while
+ * the caller does something else. In two steps, for the second follows what the first has fetched,
+ * whose result it takes. Neither waits; they are hints, and no use of the domain.
+ */
+uint64_t resolver_fetch_domain(const struct resolver_port *port, const char *domain);
+void resolver_fetch_door(const struct resolver_port *port, uint64_t fetch);
 const struct client_names *resolver_peek_client(struct resolver_port *port,
 						const struct addr *client);
 const struct door_names *resolver_peek_names(struct resolver_port *port, const char *domain);

@@ -1,5 +1,6 @@
 #include "dns/slab.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 
 #ifdef __SANITIZE_ADDRESS__
@@ -45,10 +46,45 @@ void free_pages(void *p, size_t size)
 	munmap(p, size);
 }
 
-void slab_init(struct slab *s, size_t size)
+int slab_arena_init(struct slab_arena *a, size_t size)
+{
+	char *p = mmap(NULL, size + BLOCK_SIZE, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t before = -(uintptr_t)p & (BLOCK_SIZE - 1);
+
+	INVARIANT(size % BLOCK_SIZE == 0);
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	*a = (struct slab_arena) { .base = p + before, .size = size };
+	munmap(a->base + size, BLOCK_SIZE - before);
+	if (before)
+		munmap(p, before);
+	return 0;
+}
+
+void slab_arena_deinit(struct slab_arena *a)
+{
+	if (a->base)
+		munmap(a->base, a->size);
+	*a = (struct slab_arena) { 0 };
+}
+
+static void *arena_take(struct slab_arena *a)
+{
+	char *block = a->base + a->used;
+
+	if (a->used == a->size || mprotect(block, BLOCK_SIZE, PROT_READ | PROT_WRITE) < 0)
+		return NULL;
+	(void)madvise(block, BLOCK_SIZE, MADV_HUGEPAGE);
+	__lsan_register_root_region(block, BLOCK_SIZE);
+	a->used += BLOCK_SIZE;
+	return block;
+}
+
+void slab_init(struct slab *s, size_t size, struct slab_arena *arena)
 {
 	INVARIANT(size >= sizeof(struct slab_block) && size <= 1 << 16);
-	*s = (struct slab) { .size = size };
+	*s = (struct slab) { .size = size, .arena = arena };
 }
 
 void *slab_take(struct slab *s)
@@ -61,7 +97,7 @@ void *slab_take(struct slab *s)
 		return item;
 	}
 	if (s->n_left == 0) {
-		b = alloc_pages(BLOCK_SIZE);
+		b = s->arena ? arena_take(s->arena) : alloc_pages(BLOCK_SIZE);
 		if (!b)
 			return NULL;
 		*b = (struct slab_block) { .next = s->blocks, .slab = s };
@@ -87,7 +123,10 @@ void slab_deinit(struct slab *s)
 
 	while ((b = s->blocks)) {
 		s->blocks = b->next;
-		free_pages(b, BLOCK_SIZE);
+		if (s->arena) /* goes as a whole: others may not map anything there until then */
+			__lsan_unregister_root_region(b, BLOCK_SIZE);
+		else
+			free_pages(b, BLOCK_SIZE);
 	}
-	*s = (struct slab) { .size = s->size };
+	*s = (struct slab) { .size = s->size, .arena = s->arena };
 }

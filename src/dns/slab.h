@@ -7,18 +7,31 @@
 
 #include "base/base.h"
 
+/* Addresses for the blocks of some slabs, so that 32 bits tell their things apart. */
+struct slab_arena {
+	char *base;
+	size_t size, used;
+};
+
+/* Takes addresses, no memory; size: a multiple of 2 MiB. 0, -ENOMEM. */
+int slab_arena_init(struct slab_arena *a, size_t size);
+/* Its slabs are deinitialized. */
+void slab_arena_deinit(struct slab_arena *a);
+
 struct slab {
 	size_t size;
+	struct slab_arena *arena; /* NULL: blocks may be anywhere */
 	struct slab_item *unused;
 	struct slab_block *blocks;
 	size_t n_left; /* in the first block, never used */
 };
 
-/* size: of each thing; at most 64 KiB. They stand at multiples of it from a page's start on. */
-void slab_init(struct slab *s, size_t size);
+/* size: of each thing; at most 64 KiB. They stand at multiples of it from a block's start on, none
+ * at that itself. arena may be NULL. */
+void slab_init(struct slab *s, size_t size, struct slab_arena *arena);
 /* All that was taken from it is gone. */
 void slab_deinit(struct slab *s);
-void *slab_take(struct slab *s); /* NULL: memory ran out */
+void *slab_take(struct slab *s); /* NULL: memory, or the arena, ran out */
 /* Back to the slab that it was taken from. */
 void slab_give(void *item);
 

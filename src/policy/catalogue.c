@@ -326,6 +326,11 @@ const struct catalogue_row *catalogue_find(const struct catalogue *c, const char
 	return NULL;
 }
 
+bool catalogue_has(const struct catalogue *c, const char *host)
+{
+	return labels_of(host) <= c->most_labels && map_get(&c->by_suffix, sv_from(host));
+}
+
 const struct catalogue_row *catalogue_by_id(const struct catalogue *c, struct sv id)
 {
 	const struct catalogue_item *item = map_get(&c->by_id, id);

@@ -77,6 +77,8 @@ const struct catalogue_row *catalogue_row(const struct catalogue *c, size_t i);
  * Where that suffix is several rows', it is their union, called "a+b" by their ids, with the least
  * confidence of them and without tenants. Fast: one hash look-up a label. */
 const struct catalogue_row *catalogue_find(const struct catalogue *c, const char *host);
+/* Is host itself such a suffix? */
+bool catalogue_has(const struct catalogue *c, const char *host);
 /* The row of this id; NULL: none. */
 const struct catalogue_row *catalogue_by_id(const struct catalogue *c, struct sv id);
 

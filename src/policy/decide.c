@@ -32,14 +32,8 @@ static enum decide_outcome pass(struct judging *j, enum reason reason)
 
 static void copy_name(char out[DECISION_NAME_MAX], const char *name)
 {
-	size_t n = strlen(name);
-
-	if (n < DECISION_NAME_MAX) {
-		strcpy(out, name);
-		return;
-	}
-	memcpy(out, name, DECISION_NAME_MAX - 1);
-	out[DECISION_NAME_MAX - 1] = '\0';
+	if (!memccpy(out, name, '\0', DECISION_NAME_MAX))
+		out[DECISION_NAME_MAX - 1] = '\0';
 }
 
 /* As the door's own scanner, or address. */

@@ -39,7 +39,7 @@ struct memory {
 	atomic_size_t n_hosted;
 
 	pthread_rwlock_t heard_lock;
-	struct map heard; /* scanner → _Atomic int64_t: when */
+	struct map heard; /* scanner → _Atomic int64_t: when; entries stay as long as the memory */
 
 	pthread_rwlock_t proofs_lock;
 	struct map proofs; /* scanner → struct scanner_known */
@@ -52,6 +52,7 @@ struct memory {
 	struct meeting *largest; /* NULL: none */
 	atomic_bool doubt;
 
+	uint64_t id; /* no other one's */
 	_Atomic uint64_t version;
 	struct memory_egress *egress;
 };
@@ -87,6 +88,7 @@ int memory_new(struct memory **ret_memory)
 		return -ENOMEM;
 	memset(m, 0, sizeof(*m));
 	memory_changed(m);
+	m->id = memory_version(m);
 	if (memory_egress_new(&m->egress) < 0) {
 		free(m);
 		return -ENOMEM;
@@ -197,6 +199,43 @@ int memory_hosted_each(struct memory *m, int (*fn)(void *user, const char *domai
 	return r;
 }
 
+/* Every verdict on direct delivery asks, mostly for the same few scanners. Where these are is
+ * remembered by each thread, so that not all of them write to one lock. */
+struct heard_memo {
+	uint64_t memory; /* 0: empty */
+	_Atomic int64_t *when;
+	char scanner[48]; /* longer ones are not kept */
+};
+
+/* NULL: never. */
+static _Atomic int64_t *find_heard(struct memory *m, const char *scanner)
+{
+	static _Thread_local struct heard_memo memos[256];
+	struct sv key = sv_from(scanner);
+	struct heard_memo *memo = &memos[map_hash(key) % ARRAY_SIZE(memos)];
+	_Atomic int64_t *when;
+
+	if (memo->memory == m->id && strcmp(memo->scanner, scanner) == 0)
+		return memo->when;
+	pthread_rwlock_rdlock(&m->heard_lock);
+	when = map_get(&m->heard, key);
+	pthread_rwlock_unlock(&m->heard_lock);
+	if (when && key.n < sizeof(memo->scanner)) {
+		*memo = (struct heard_memo) { .memory = m->id, .when = when };
+		memcpy(memo->scanner, scanner, key.n);
+	}
+	return when;
+}
+
+/* Later than before, or not at all: others may tell of it at the same time. */
+static void heard_later(_Atomic int64_t *when, int64_t now_ms)
+{
+	int64_t last = atomic_load(when);
+
+	while (last < now_ms && !atomic_compare_exchange_weak(when, &last, now_ms))
+		;
+}
+
 void memory_scanner_heard(struct memory *m, const char *scanner, int64_t now_ms)
 {
 	struct sv key = sv_from(scanner);
@@ -204,13 +243,11 @@ void memory_scanner_heard(struct memory *m, const char *scanner, int64_t now_ms)
 
 	if (key.n == 0)
 		return;
-	pthread_rwlock_rdlock(&m->heard_lock);
-	when = map_get(&m->heard, key);
-	if (when && atomic_load(when) < now_ms)
-		atomic_store(when, now_ms);
-	pthread_rwlock_unlock(&m->heard_lock);
-	if (when)
+	when = find_heard(m, scanner);
+	if (when) {
+		heard_later(when, now_ms);
 		return;
+	}
 
 	/* Over the cap, or without memory, a scanner stays unheard: its door defers instead of
 	 * rejecting, which loses nothing. */
@@ -227,14 +264,9 @@ void memory_scanner_heard(struct memory *m, const char *scanner, int64_t now_ms)
 
 bool memory_scanner_is_heard(const struct memory *memory, const char *scanner, int64_t now_ms)
 {
-	struct memory *m = (struct memory *)memory;
+	const _Atomic int64_t *when = find_heard((struct memory *)memory, scanner);
 
-	pthread_rwlock_rdlock(&m->heard_lock);
-	_Atomic int64_t *when = map_get(&m->heard, sv_from(scanner));
-	bool heard = when && now_ms - atomic_load(when) <= MEMORY_HEARD_MS;
-
-	pthread_rwlock_unlock(&m->heard_lock);
-	return heard;
+	return when && now_ms - atomic_load(when) <= MEMORY_HEARD_MS;
 }
 
 void memory_scanner_heard_at(struct memory *m, const char *scanner, int64_t wall_ms,

@@ -122,6 +122,16 @@ struct remembered {
 	char name[72]; /* longer ones are not kept */
 };
 
+/* Many domains have an MX host of their own at their provider's: what the name tells then is told
+ * by the domain above it, for all of them. */
+struct remembered_parent {
+	uint64_t generation;
+	bool is_suffix;    /* public: what is below belongs to many */
+	bool has_patterns; /* scanners: names a host right below it */
+	struct finding_of_host found;
+	char name[72];
+};
+
 /* What else the finding rests on: it changes when a CNAME or a machine's name does. */
 static uint64_t hash_of_others(const struct dns_host *host)
 {
@@ -137,25 +147,78 @@ static uint64_t hash_of_others(const struct dns_host *host)
 	return 31 * hash + map_hash(sv_from(host->ptr));
 }
 
+static bool names_host_below(const struct policy *policy, const char *parent)
+{
+	for (size_t i = 0; i < policy->n_scanners; i++)
+		for (size_t k = 0; k < policy->scanners[i].n_mx; k++) {
+			const char *dot = strchr(policy->scanners[i].mx[k], '.');
+
+			if (dot && policy->scanners[i].mx[k][0] != '*' &&
+			    strcmp(dot + 1, parent) == 0)
+				return true;
+		}
+	return false;
+}
+
+static void remember_parent(const struct policy *policy, const struct dns_host *host,
+			    struct sv parent, struct remembered_parent *m)
+{
+	m->generation = policy->generation;
+	m->is_suffix = scanner_parent_domain(host->name).p != parent.p;
+	m->has_patterns = names_host_below(policy, parent.p);
+	memcpy(m->name, parent.p, parent.n + 1);
+	find_owner(policy, host, &m->found);
+}
+
+/* Of a host whose name leads nowhere else and whose address has none: false unless all hosts right
+ * below its parent domain belong to the same. */
+static bool find_by_parent(const struct policy *policy, const struct dns_host *host,
+			   struct finding_of_host *ret_found)
+{
+	static _Thread_local struct remembered_parent memo[256];
+	const char *dot = strchr(host->name, '.');
+	struct remembered_parent *m;
+	struct sv parent;
+
+	if (canonical_of(host) || (host->ptr && host->ptr[0]) || !dot)
+		return false;
+	/* the catalogue may name the host itself */
+	if (policy->catalogue && catalogue_has(policy->catalogue, host->name))
+		return false;
+	parent = sv_from(dot + 1);
+	m = &memo[map_hash(parent) % ARRAY_SIZE(memo)];
+	if (m->generation != policy->generation || strcmp(m->name, parent.p) != 0)
+		remember_parent(policy, host, parent, m);
+	if (m->is_suffix || m->has_patterns)
+		return false;
+	*ret_found = m->found;
+	if (m->found.from == OWNER_DEFAULT)
+		ret_found->name_at = (size_t)(parent.p - host->name);
+	return true;
+}
+
 static void find_remembered(const struct policy *policy, const struct dns_host *host,
 			    struct finding_of_host *ret_found)
 {
 	static _Thread_local struct remembered memo[512];
 	struct sv name = sv_from(host->name);
-	struct remembered *m = &memo[map_hash(name) % ARRAY_SIZE(memo)];
+	struct remembered *m;
 	uint64_t others;
 
 	if (policy->generation == 0 || name.n >= sizeof(m->name)) {
 		find_owner(policy, host, ret_found);
 		return;
 	}
+	if (find_by_parent(policy, host, ret_found))
+		return;
 	others = hash_of_others(host);
+	m = &memo[map_hash(name) % ARRAY_SIZE(memo)];
 	if (m->generation != policy->generation || m->others != others ||
 	    strcmp(m->name, host->name) != 0) {
 		find_owner(policy, host, &m->found);
 		m->generation = policy->generation;
 		m->others = others;
-		memcpy(m->name, name.p, name.n + 1);
+		(void)memccpy(m->name, name.p, '\0', sizeof(m->name));
 	}
 	*ret_found = m->found;
 }
@@ -207,10 +270,9 @@ bool policy_wants_ptr(const struct policy *policy, const struct dns_host *host)
 
 static bool put_key(const char *source, char key[SOURCE_KEY_MAX])
 {
-	size_t n = strlen(source);
+	const char *end = memccpy(key, source, '\0', SOURCE_KEY_MAX);
 
-	INVARIANT(n < SOURCE_KEY_MAX); /* as long as they are when they are read */
-	strcpy(key, source);
+	INVARIANT(end); /* as long as they are when they are read */
 	return true;
 }
 

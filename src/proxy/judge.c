@@ -311,11 +311,45 @@ static int find_domains(struct judgement *j, const struct smtp_path *path)
 	return 0;
 }
 
+static struct judgement *judgement_new(struct session *s, struct dialog_rcpt *rcpt)
+{
+	struct judgement *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return NULL;
+	/* a thousand recipients hold more than any buffer */
+	buf_account(sizeof(*j));
+	j->session = s;
+	j->rcpt = rcpt;
+	j->start_ms = clock_mono_ms();
+	j->wall_ms = clock_wall_ms();
+	rcpt->user = j;
+	return j;
+}
+
+/* The door is far away, in a memory that is looked at in no order: it comes in two steps, while the
+ * dialog and judge_rcpt() put together what else is needed. */
+void judge_rcpt_near(struct dialog *d, const struct smtp_path *path)
+{
+	struct session *s = d->user;
+	struct sv domain = { path->domain, path->domain_len };
+	char key[RECIPIENT_NAME_SIZE];
+
+	s->fetch = 0;
+	if (path->kind == PATH_MAILBOX && domain_to_ascii(domain, key) == 0)
+		s->fetch = resolver_fetch_domain(s->worker->port, key);
+}
+
 void judge_rcpt(struct dialog *d, struct dialog_rcpt *rcpt)
 {
 	struct session *s = d->user;
-	struct judgement *j = calloc(1, sizeof(*j));
+	struct judgement *j;
+	int r;
 
+	if (s->fetch)
+		resolver_fetch_door(s->worker->port, s->fetch);
+	s->fetch = 0;
+	j = judgement_new(s, rcpt);
 	if (!j) {
 		struct dialog_verdict v = {
 			.kind = DIALOG_REFUSE,
@@ -324,15 +358,7 @@ void judge_rcpt(struct dialog *d, struct dialog_rcpt *rcpt)
 		dialog_verdict(d, rcpt, &v);
 		return;
 	}
-	/* a thousand recipients hold more than any buffer */
-	buf_account(sizeof(*j));
-	j->session = s;
-	j->rcpt = rcpt;
-	j->start_ms = clock_mono_ms();
-	j->wall_ms = clock_wall_ms();
-	rcpt->user = j;
-
-	int r = find_domains(j, rcpt->path);
+	r = find_domains(j, rcpt->path);
 	if (r == -ENOMEM)
 		refuse_plainly(j, "451 4.3.0 Out of memory; try again later\r\n");
 	else if (r < 0)

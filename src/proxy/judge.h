@@ -9,7 +9,8 @@
 
 struct worker_shared;
 
-/* ops->rcpt, ops->rcpt_reply, ops->rcpt_end of a session's dialog; dialog->user is the session. */
+/* ops->rcpt_near, rcpt, rcpt_reply, rcpt_end of a session's dialog; dialog->user is the session. */
+void judge_rcpt_near(struct dialog *d, const struct smtp_path *path);
 void judge_rcpt(struct dialog *d, struct dialog_rcpt *rcpt);
 void judge_rcpt_reply(struct dialog *d, struct dialog_rcpt *rcpt, int code, struct sv reply);
 void judge_rcpt_end(struct dialog *d, struct dialog_rcpt *rcpt, int code, uint64_t octets);

@@ -38,6 +38,7 @@ struct session {
 	uint32_t slow_s, slow_octets; /* of the message: seconds waited for it, what came */
 	int64_t connecting_ms;        /* since then, the backend */
 	uint32_t refused, accepted;   /* recipients refused by us; messages accepted */
+	uint64_t fetch;               /* of the next recipient's door; 0: none */
 	enum session_phase phase;
 	uint8_t securing;      /* bits by enum dialog_side: in a handshake */
 	uint8_t secure_failed; /* the same: it could not even begin */

@@ -266,6 +266,7 @@ static void ops_trouble(struct dialog *d, const char *why)
 
 static const struct dialog_ops dialog_ops = {
 	.send = session_send,
+	.rcpt_near = judge_rcpt_near,
 	.rcpt = judge_rcpt,
 	.rcpt_reply = judge_rcpt_reply,
 	.rcpt_end = judge_rcpt_end,

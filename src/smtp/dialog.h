@@ -107,6 +107,8 @@ struct dialog_ops {
 	/* Bytes for a side; to be kept or sent by the owner, views of what was fed among them. < 0:
 	 * no room or memory: the dialog then closes. */
 	int (*send)(struct dialog *d, enum dialog_side to, struct sv bytes);
+	/* One is to be judged next: what that takes may be brought near meanwhile. May be NULL. */
+	void (*rcpt_near)(struct dialog *d, const struct smtp_path *path);
 	/* A recipient to judge; answer by dialog_verdict(), here or later. */
 	void (*rcpt)(struct dialog *d, struct dialog_rcpt *rcpt);
 	/* What the client was told about it; not called when it never was (connection lost). */

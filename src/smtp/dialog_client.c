@@ -196,6 +196,8 @@ static enum step on_rcpt(struct client_command *c)
 		return STEP_DONE;
 	}
 
+	if (d->conf.ops->rcpt_near)
+		d->conf.ops->rcpt_near(d, &path);
 	struct dialog_rcpt *rcpt = calloc(1, sizeof(*rcpt));
 	char *line = rcpt_line(&path, params, &len);
 	struct dialog_entry *e = rcpt && line ? dialog_push(d, ENTRY_VERDICT, WHAT_RCPT) : NULL;

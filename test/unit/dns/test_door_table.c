@@ -1,6 +1,8 @@
 /* The table of doors by itself: what is shared, what goes first, and readers while it changes. */
 #include "dns/door_table.h"
 
+#include "base/map.h"
+
 #include "cm.h"
 
 #include <pthread.h>
@@ -332,6 +334,45 @@ static void test_grown_comes_back(void **state)
 	close_table();
 }
 
+/* Many more doors than lines have slots, with names of all sizes. */
+static void test_crowded_line(void **state)
+{
+	struct door *doors[120];
+	char names[120][256];
+	unsigned int n_there = 0;
+
+	(void)state;
+	open_table(10);
+	for (unsigned int i = 0; i < ARRAY_SIZE(doors); i++) {
+		snprintf(names[i], sizeof(names[i]), "%0*u.org", (int)(1 + i * 2), i);
+		doors[i] = put_mx(names[i], 0);
+		door_table_keep(&table, doors[i], true, 0);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(doors); i++) {
+		struct sv key = sv_from(names[i]);
+
+		door_table_fetch_door(&table, map_hash(key));
+		assert_ptr_equal(door_table_find(&table, key), doors[i]);
+	}
+	assert_int_equal(n_gone, 0);
+	/* those at the front of a chain, amid and at the end of it */
+	for (unsigned int i = 0; i < ARRAY_SIZE(doors); i++)
+		if (i % 3)
+			door_table_keep(&table, doors[i], false, 0);
+	door_table_trim(&table, 1000);
+	assert_true(n_gone > 60);
+	for (unsigned int i = 0; i < ARRAY_SIZE(doors); i++) {
+		struct door *d = door_table_find(&table, sv_from(names[i]));
+
+		assert_true(!d || d == doors[i]);
+		assert_true(d || i % 3);
+		n_there += d != NULL;
+	}
+	assert_int_equal(n_there, ARRAY_SIZE(doors) - n_gone);
+	assert_int_equal(table.n, n_there);
+	close_table();
+}
+
 /* What a reader saw stays whole until it leaves. */
 static void test_reader_inside(void **state)
 {
@@ -470,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_probation),
 		cmocka_unit_test(test_kept_beyond_the_bound),
 		cmocka_unit_test(test_grown_comes_back),
+		cmocka_unit_test(test_crowded_line),
 		cmocka_unit_test(test_reader_inside),
 		cmocka_unit_test(test_stress),
 	};

@@ -15,11 +15,12 @@ static struct dns_host host_at(const char *name, const char *canonical, const ch
 				   .n_addrs = address ? 1 : 0 };
 }
 
-static char *const acme_mx[] = { "*.mx.acme.example", "eu-smtp-inbound-1.mimecast.com" };
+static char *const acme_mx[] = { "*.mx.acme.example", "eu-smtp-inbound-1.mimecast.com",
+				 "in.acme.example" };
 static char *const acme_sources[] = { "spf:_spf.acme.example", "host:out.acme.example" };
 static struct scanner scanners[] = { { .name = "acme",
 				       .mx = (char **)acme_mx,
-				       .n_mx = 2,
+				       .n_mx = 3,
 				       .sources = (char **)acme_sources,
 				       .n_sources = 2 } };
 
@@ -138,6 +139,72 @@ static void test_many_hosts(void **state)
 			host = host_at(name, NULL, NULL, NULL);
 			door_owner_of_host(&policy, &host, &o);
 			assert_true(sv_eq(o.name, sv_from(domain)));
+		}
+}
+
+static void check_like_forgetful(const struct policy *policy, const char *name)
+{
+	struct dns_host host = host_at(name, NULL, NULL, NULL);
+	struct policy forgetful = *policy;
+	struct door_owner o, expected;
+
+	forgetful.generation = 0;
+	door_owner_of_host(policy, &host, &o);
+	door_owner_of_host(&forgetful, &host, &expected);
+	if (o.from != expected.from || !sv_eq(o.name, expected.name) || o.row != expected.row ||
+	    o.scanner != expected.scanner || o.tenant != expected.tenant)
+		fail_msg("%s: " SV_FMT ", not " SV_FMT, name, SV_ARG(o.name),
+			 SV_ARG(expected.name));
+}
+
+/* In this order and the other way round, with nothing remembered at first. */
+static void check_siblings(const char *const *names, size_t n)
+{
+	struct policy policy = shipped_policy();
+
+	for (size_t i = 0; i < 2 * n; i++)
+		check_like_forgetful(&policy, names[i % n]);
+	policy = shipped_policy();
+	for (size_t i = 2 * n; i-- > 0;)
+		check_like_forgetful(&policy, names[i % n]);
+}
+
+/* What a domain tells of one host below it is no more told of another than is right: one that is
+ * named by itself, that is the suffix itself, that is below a public suffix. */
+static void test_siblings(void **state)
+{
+	static const char *const names[] = { "mx.acme.example",
+					     "a.mx.acme.example",
+					     "b.mx.acme.example",
+					     "x.acme.example",
+					     "in.acme.example",
+					     "y.acme.example",
+					     "eu-smtp-inbound-2.mimecast.com",
+					     "eu-smtp-inbound-1.mimecast.com",
+					     "zz.mimecast.com",
+					     "one.co.uk",
+					     "two.co.uk",
+					     "co.uk",
+					     "mail.one.co.uk",
+					     "mx.one.co.uk",
+					     "2.2.0.192",
+					     "3.2.0.192",
+					     ".",
+					     ".x",
+					     "x." };
+	const struct catalogue *c = catalogue_shipped();
+	char below[2][300], beside[300];
+
+	check_siblings(names, ARRAY_SIZE(names));
+	for (size_t i = 0; i < catalogue_count(c); i++)
+		for (size_t k = 0; k < catalogue_row(c, i)->n_mx; k++) {
+			const char *suffix = catalogue_row(c, i)->mx[k];
+			const char *const around[] = { below[0], suffix, beside, below[1] };
+
+			snprintf(below[0], sizeof(below[0]), "one.%s", suffix);
+			snprintf(below[1], sizeof(below[1]), "two.%s", suffix);
+			snprintf(beside, sizeof(beside), "zz%s", strchr(suffix, '.'));
+			check_siblings(around, ARRAY_SIZE(around));
 		}
 }
 
@@ -332,10 +399,11 @@ static void test_exists(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_owners),         cmocka_unit_test(test_many_hosts),
-		cmocka_unit_test(test_long_host),      cmocka_unit_test(test_reload),
-		cmocka_unit_test(test_changes),        cmocka_unit_test(test_sources),
-		cmocka_unit_test(test_tenant_sources), cmocka_unit_test(test_exists),
+		cmocka_unit_test(test_owners),   cmocka_unit_test(test_many_hosts),
+		cmocka_unit_test(test_siblings), cmocka_unit_test(test_long_host),
+		cmocka_unit_test(test_reload),   cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_sources),  cmocka_unit_test(test_tenant_sources),
+		cmocka_unit_test(test_exists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
