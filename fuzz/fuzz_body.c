@@ -71,6 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	INVARIANT(whole.p && pieces.p);
 	INVARIANT(body_scan(in) == body_scan_portable(in));
+	INVARIANT(body_scan_16(in) == body_scan_portable(in));
 	bool ended = run(&b, BODY_NORMALIZE, in, size, &whole);
 	check_output(&whole, ended);
 	INVARIANT(run(&b, BODY_NORMALIZE, in, 1 + (size_t)data[0] % 64, &pieces) == ended);

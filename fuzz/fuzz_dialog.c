@@ -215,6 +215,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	conf.bare = data[0] & 4 ? BODY_REJECT : BODY_NORMALIZE;
 	conf.relay_authenticated = data[0] & 8;
 	owner_start(&o, conf, judge, NULL);
+	o.carries = size & 1;
 	for (size_t i = 1; i < size && i <= EVENTS_MAX && o.open; i++) {
 		unsigned int what = data[i] % EACH_OCTET;
 		bool each = data[i] & EACH_OCTET;

@@ -66,10 +66,26 @@ int addr_parse(struct sv text, struct addr *ret_addr)
 	return 0;
 }
 
+/* inet_ntop() goes by sprintf(), and this is done for each recipient. */
+static const char *format_v4(const uint8_t *b, char *out)
+{
+	char *p = out;
+
+	for (int i = 0; i < 4; i++) {
+		if (b[i] >= 100)
+			*p++ = (char)('0' + b[i] / 100);
+		if (b[i] >= 10)
+			*p++ = (char)('0' + b[i] / 10 % 10);
+		*p++ = (char)('0' + b[i] % 10);
+		*p++ = i < 3 ? '.' : '\0';
+	}
+	return out;
+}
+
 const char *addr_format(const struct addr *a, char *out)
 {
 	if (addr_is_v4(a))
-		return inet_ntop(AF_INET, a->b + 12, out, ADDR_STRLEN);
+		return format_v4(a->b + 12, out);
 	return inet_ntop(AF_INET6, a->b, out, ADDR_STRLEN);
 }
 

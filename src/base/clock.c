@@ -1,7 +1,7 @@
 #include "base/clock.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static _Atomic int64_t fake_mono = -1;
@@ -31,13 +31,24 @@ int64_t clock_wall_ms(void)
 
 const char *clock_rfc3339(int64_t wall_ms, char *out)
 {
+	/* what is written in one second has most of it in common */
+	static _Thread_local time_t last;
+	static _Thread_local char date[32];
 	time_t seconds = (time_t)(wall_ms / 1000);
+	int ms = (int)(wall_ms % 1000);
 	struct tm tm;
-	char date[24];
 
-	gmtime_r(&seconds, &tm);
-	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(out, 32, "%s.%03dZ", date, (int)(wall_ms % 1000));
+	if (seconds != last || !date[0]) {
+		gmtime_r(&seconds, &tm);
+		strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S.", &tm);
+		last = seconds;
+	}
+	char *p = stpcpy(out, date);
+	*p++ = (char)('0' + ms / 100);
+	*p++ = (char)('0' + ms / 10 % 10);
+	*p++ = (char)('0' + ms % 10);
+	*p++ = 'Z';
+	*p = '\0';
 	return out;
 }
 

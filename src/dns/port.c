@@ -157,12 +157,15 @@ static struct domain_facts *view_new(struct resolver_port *p)
 	return &b->views[b->n++];
 }
 
+void resolver_port_rest(struct resolver_port *port)
+{
+	epoch_leave(&port->reader);
+	views_reset(port);
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
-	struct resolver_port *p = prepare->data;
-
-	epoch_leave(&p->reader);
-	views_reset(p);
+	resolver_port_rest(prepare->data);
 }
 
 int resolver_port_new(struct resolver *r, uv_loop_t *loop, struct resolver_port **ret_port)

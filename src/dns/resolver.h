@@ -86,6 +86,9 @@ void resolver_free(struct resolver *r);           /* after every port is gone */
 
 /* A worker's way in. All calls on a port are made in the thread of loop. */
 int resolver_port_new(struct resolver *r, uv_loop_t *loop, struct resolver_port **ret_port);
+/* Before the thread waits for anything but by uv_run(loop): what was looked up is of no use any
+ * more. */
+void resolver_port_rest(struct resolver_port *port);
 /* Open questions are forgotten unanswered. Asynchronous: its handles close in the loop. */
 void resolver_port_free(struct resolver_port *port);
 

@@ -1,10 +1,14 @@
 #include "event/event.h"
 
-#include <stdio.h>
+#include <string.h>
 
 void event_copy(char *out, size_t size, const char *text)
 {
-	snprintf(out, size, "%s", text ? text : "");
+	size_t len = text ? min_size(strlen(text), size - 1) : 0;
+
+	if (len > 0)
+		memcpy(out, text, len);
+	out[len] = '\0';
 }
 
 void event_rcpt_decided(struct event_rcpt *e, const struct decision *d)

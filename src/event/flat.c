@@ -3,36 +3,48 @@
 #include "base/log.h"
 #include "smtp/command.h"
 
-static void add(struct flat *l, struct sv v)
+/* Room for n octets, which become part of the line. */
+static char *take(struct flat *l, size_t n)
 {
-	INVARIANT(v.n < l->size - l->n);
-	memcpy(l->out + l->n, v.p, v.n);
-	l->n += v.n;
+	char *at = l->out + l->n;
+
+	INVARIANT(n < l->size - l->n);
+	l->n += n;
+	return at;
 }
 
-static void add_char(struct flat *l, char c)
+/* The key, and room for n octets of a value. */
+static char *add_key(struct flat *l, const char *key, size_t n)
 {
-	add(l, (struct sv) { &c, 1 });
+	size_t len = strlen(key);
+	bool first = l->n == 0;
+	char *at = take(l, len + 4 + n);
+
+	*at++ = first ? '{' : ',';
+	*at++ = '"';
+	at = mempcpy(at, key, len);
+	*at++ = '"';
+	*at++ = ':';
+	return at;
 }
 
-static void add_key(struct flat *l, const char *key)
+static void add_value(struct flat *l, const char *key, struct sv value)
 {
-	add_char(l, l->n == 0 ? '{' : ',');
-	add_char(l, '"');
-	add(l, sv_from(key));
-	add(l, SV("\":"));
+	memcpy(add_key(l, key, value.n), value.p, value.n);
 }
 
 void flat_word(struct flat *l, const char *key, const char *word)
 {
-	add_key(l, key);
-	if (!word || !*word) {
-		add(l, SV("null"));
+	size_t len = word ? strlen(word) : 0;
+
+	if (len == 0) {
+		add_value(l, key, SV("null"));
 		return;
 	}
-	add_char(l, '"');
-	add(l, sv_from(word));
-	add_char(l, '"');
+	char *at = add_key(l, key, len + 2);
+	*at++ = '"';
+	at = mempcpy(at, word, len);
+	*at = '"';
 }
 
 struct sv flat_clean(struct sv text, char *out)
@@ -51,19 +63,29 @@ void flat_text(struct flat *l, const char *key, struct sv text)
 		flat_string(l, key, text);
 }
 
+static bool needs_escape(char c)
+{
+	return c == '"' || c == '\\';
+}
+
 void flat_string(struct flat *l, const char *key, struct sv text)
 {
 	char quoted[FLAT_QUOTED];
+	size_t escapes = 0;
 
 	text = flat_clean(text, quoted);
-	add_key(l, key);
-	add_char(l, '"');
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] == '"' || text.p[i] == '\\')
-			add_char(l, '\\');
-		add_char(l, text.p[i]);
+	for (size_t i = 0; i < text.n; i++)
+		escapes += needs_escape(text.p[i]);
+	char *at = add_key(l, key, text.n + escapes + 2);
+	*at++ = '"';
+	if (escapes == 0)
+		at = mempcpy(at, text.p, text.n);
+	for (size_t i = 0; escapes && i < text.n; i++) {
+		if (needs_escape(text.p[i]))
+			*at++ = '\\';
+		*at++ = text.p[i];
 	}
-	add_char(l, '"');
+	*at = '"';
 }
 
 void flat_number(struct flat *l, const char *key, uint64_t number)
@@ -74,8 +96,7 @@ void flat_number(struct flat *l, const char *key, uint64_t number)
 	do
 		*--p = (char)('0' + number % 10);
 	while (number /= 10);
-	add_key(l, key);
-	add(l, (struct sv) { p, (size_t)(digits + sizeof(digits) - p) });
+	add_value(l, key, (struct sv) { p, (size_t)(digits + sizeof(digits) - p) });
 }
 
 void flat_code(struct flat *l, const char *key, int code)
@@ -88,12 +109,11 @@ void flat_code(struct flat *l, const char *key, int code)
 
 void flat_bool(struct flat *l, const char *key, bool value)
 {
-	add_key(l, key);
-	add(l, value ? SV("true") : SV("false"));
+	add_value(l, key, value ? SV("true") : SV("false"));
 }
 
 size_t flat_end(struct flat *l)
 {
-	add(l, SV("}\n"));
+	memcpy(take(l, 2), "}\n", 2);
 	return l->n;
 }

@@ -7,15 +7,15 @@
 
 #include "base/addr.h"
 #include "base/buf.h"
+#include "proxy/poller.h"
 
 #include <sys/types.h>
-#include <uv.h>
 
 #include <openssl/types.h>
 
-#define CONN_READABLE 1
-#define CONN_WRITABLE 2
-#define CONN_BROKEN   4
+#define CONN_READABLE POLLER_READABLE
+#define CONN_WRITABLE POLLER_WRITABLE
+#define CONN_BROKEN   POLLER_BROKEN
 #define CONN_SECURED  8 /* the handshake is done */
 
 struct conn;
@@ -24,12 +24,12 @@ typedef void (*conn_ready_fn)(struct conn *c, int ready);
 typedef void (*conn_closed_fn)(struct conn *c);
 
 struct conn {
-	uv_poll_t poll;
-	int fd; /* -1: not open */
-	int armed;
+	struct watch watch;
+	int fd;               /* -1: not open */
 	bool open;            /* the handle is initialized, conn_close() was not called yet */
 	bool reading;         /* wanted; takes effect with conn_arm() */
-	bool connecting;      /* writable will mean connected, or not */
+	bool connecting;      /* readable or writable will mean connected, broken that it is not */
+	bool speaks_first;    /* we do: while connecting, there is nothing to wait for but that */
 	uint8_t handles;      /* that are closing */
 	struct buf out;       /* with TLS, cleared only when nothing is sent any more */
 	struct conn_tls *tls; /* NULL: in the clear */
@@ -38,8 +38,9 @@ struct conn {
 	void *user;
 };
 
-/* Takes fd over, closes it on failure. */
-int conn_open(struct conn *c, uv_loop_t *loop, int fd, size_t out_max, conn_ready_fn ready,
+/* Takes fd over, closes it on failure. A TCP socket has TCP_NODELAY: what is sent at once belongs
+ * together. */
+int conn_open(struct conn *c, struct poller *poller, int fd, size_t out_max, conn_ready_fn ready,
 	      void *user);
 /* Closes at once; closed() comes when the memory of c may go. Only on an open one. */
 void conn_close(struct conn *c, conn_closed_fn closed);

@@ -239,7 +239,7 @@ int conn_secure(struct conn *c, SSL *ssl)
 	tls->ssl = ssl;
 	tls->conn = c;
 	tls->clear = buf_len(&c->out);
-	uv_idle_init(c->poll.loop, &tls->kick);
+	uv_idle_init(c->watch.poller->loop, &tls->kick);
 	tls->kick.data = tls;
 	c->tls = tls;
 	tls->report = advance(c);
@@ -311,17 +311,17 @@ int conn_tls_wants(struct conn *c)
 		stop_kick(tls);
 	switch (tls->state) {
 	case CLEAR:
-		events = UV_WRITABLE;
+		events = CONN_WRITABLE;
 		break;
 	case HANDSHAKE:
-		events = SSL_want_write(tls->ssl) ? UV_WRITABLE : UV_READABLE;
+		events = SSL_want_write(tls->ssl) ? CONN_WRITABLE : CONN_READABLE;
 		break;
 	case UP:
 		if (c->reading || tls->write_needs_read)
-			events |= UV_READABLE;
+			events |= CONN_READABLE;
 		if (buf_len(&c->out) > 0 || (tls->read_needs_write && c->reading) ||
 		    (tls->ending && !tls->ended))
-			events |= UV_WRITABLE;
+			events |= CONN_WRITABLE;
 		break;
 	case BROKEN:
 		break;

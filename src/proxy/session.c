@@ -4,7 +4,7 @@
  * Every event of either connection, of a verdict or of the clock ends in session_settle(): it
  * offers the dialog what it has left, sends what came out, applies back pressure (a side whose peer
  * does not take its bytes is not read), and ends the session when the dialog has. Nothing is freed
- * below a callback of its own: a dead session waits until libuv has closed its handles.
+ * below a callback of its own: a dead session waits until its connections say that they are closed.
  *
  * Longer than most files here: a session that talks, one that is copied and one that ends share the
  * same two connections and most of their state, and each step may turn one into another.
@@ -338,6 +338,13 @@ static bool read_side(struct session *s, enum dialog_side from)
 	return in.n == WORKER_SCRATCH;
 }
 
+static bool read_client(struct session *s)
+{
+	enum chunk_move r = session_move_chunk(s);
+
+	return r == CHUNK_TO_READ ? read_side(s, DIALOG_CLIENT) : r == CHUNK_MORE;
+}
+
 /* The dialog is over: from now on bytes are copied, beginning with those that it left. */
 static void enter_relay(struct session *s)
 {
@@ -493,7 +500,7 @@ void session_client_ready(struct conn *c, int ready)
 				buf_len(&s->backend.out) < SESSION_OUT_PAUSE &&
 				(s->relay || buf_len(&s->client.out) < REPLIES_PAUSE);
 		     i++)
-			if (!read_side(s, DIALOG_CLIENT))
+			if (!read_client(s))
 				break;
 	if (ready & CONN_BROKEN && !c->reading)
 		session_end(s);
@@ -505,7 +512,7 @@ void session_backend_ready(struct conn *c, int ready)
 	struct session *s = c->user;
 
 	if (c->connecting) {
-		int r = upstream_result(c->fd);
+		int r = ready & CONN_BROKEN ? upstream_result(c->fd) : 0;
 		c->connecting = false;
 		if (r < 0)
 			connect_failed(s, -r);
@@ -559,6 +566,11 @@ void session_check_connecting(struct session *s, int64_t now_ms)
 	if (!s->backend.open || !s->backend.connecting)
 		return;
 	int64_t waited = now_ms - s->connecting_ms;
+	if (upstream_is_connected(s->backend.fd)) {
+		/* it says nothing yet */
+		session_backend_ready(&s->backend, CONN_WRITABLE);
+		return;
+	}
 	if (waited >= CONNECT_MS) {
 		s->backend.connecting = false;
 		connect_failed(s, ETIMEDOUT);

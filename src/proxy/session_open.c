@@ -146,7 +146,7 @@ static void connect_backend(struct session *s)
 	int r = upstream_connect(session_backend(s), conf->source, conf->mode == LISTENER_TPROXY,
 				 &s->peer, &fd);
 	if (r == 0)
-		r = conn_open(&s->backend, &s->worker->loop, fd, SESSION_OUT_MAX,
+		r = conn_open(&s->backend, &s->worker->poller, fd, SESSION_OUT_MAX,
 			      session_backend_ready, s);
 	if (r < 0) {
 		backends_failed(s->worker->server->backends, session_backend(s), -r);
@@ -155,6 +155,7 @@ static void connect_backend(struct session *s)
 	}
 	s->handles++;
 	s->backend.connecting = true;
+	s->backend.speaks_first = listener_backend_is_tls(conf);
 	s->connecting_ms = clock_mono_ms();
 	(void)send_header(s); /* there is room in an empty queue */
 	s->backend.reading = true;
@@ -506,7 +507,7 @@ void session_start(struct worker_shared *w, struct listener *listener, int fd,
 	struct session *s = calloc(1, sizeof(*s));
 
 	if (!s ||
-	    conn_open(&s->client, &w->loop, fd, SESSION_OUT_MAX, session_client_ready, s) < 0) {
+	    conn_open(&s->client, &w->poller, fd, SESSION_OUT_MAX, session_client_ready, s) < 0) {
 		if (!s)
 			close(fd);
 		free(s);

@@ -32,6 +32,13 @@ static inline bool session_is_talking(const struct session *s)
 /* Once a second: the kernel would try for minutes. */
 void session_check_connecting(struct session *s, int64_t now_ms);
 
+/* ---- session_chunk.c ---- */
+
+enum chunk_move { CHUNK_TO_READ, CHUNK_MOVED, CHUNK_MORE };
+/* What the client has sent of a large chunk goes to the backend within the kernel.
+ * CHUNK_TO_READ: it is to be read as anything else is. CHUNK_MORE: there is more, come again. */
+enum chunk_move session_move_chunk(struct session *s);
+
 /* ---- session_limits.c ---- */
 
 /* Before conn_arm(): whose turn it is, and until when. */

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -74,6 +76,7 @@ static int connect_once(const struct endpoint *backend, enum listener_source sou
 	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
+	(void)set_option(fd, IPPROTO_TCP, TCP_NODELAY);
 	if (steered && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0)
 		r = -errno;
 	if (r == 0 && source == SOURCE_CLIENT)
@@ -101,6 +104,13 @@ int upstream_connect(const struct endpoint *backend, enum listener_source source
 		r = connect_once(backend, source, steered, &client->addr, port, ret_fd);
 	}
 	return r;
+}
+
+bool upstream_is_connected(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return poll(&p, 1, 0) == 1 && p.revents == POLLOUT;
 }
 
 int upstream_result(int fd)

@@ -13,5 +13,7 @@
 int upstream_connect(const struct endpoint *backend, enum listener_source source, bool steered,
 		     const struct endpoint *client, int *ret_fd);
 
+/* Asked now and then: it is neither under way nor failed. */
+bool upstream_is_connected(int fd);
 /* 0, or -errno of a connect() that was under way. */
 int upstream_result(int fd);

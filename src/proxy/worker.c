@@ -7,6 +7,8 @@
 #include "proxy/session.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,7 @@
 struct change;
 
 struct door_socket { /* one listening socket */
-	uv_poll_t poll;
+	struct watch watch;
 	struct door_socket *next; /* the worker's */
 	struct worker *worker;
 	struct listener *listener;
@@ -79,6 +81,7 @@ static void stop_if_done(struct worker *w)
 	w->stopping = true;
 	judge_stop(&w->shared);
 	resolver_port_free(w->shared.port);
+	w->shared.port = NULL;
 	uv_close((uv_handle_t *)&w->wake, NULL);
 	uv_close((uv_handle_t *)&w->question, NULL);
 	uv_close((uv_handle_t *)&w->tick, NULL);
@@ -101,8 +104,6 @@ void worker_session_ended(struct worker_shared *shared, struct session *s)
 }
 
 /* ---- accepting ---- */
-
-static void on_acceptable(uv_poll_t *poll, int status, int events);
 
 void worker_at_limit(struct worker_shared *shared, const struct listener *listener,
 		     enum metric metric, const char *words, const struct addr *client)
@@ -134,7 +135,7 @@ static void accept_pause(struct door_socket *d, const char *why)
 {
 	char words[128];
 
-	uv_poll_stop(&d->poll);
+	(void)watch_want(&d->watch, 0);
 	d->paused = true;
 	snprintf(words, sizeof(words), "can't accept: %s; trying again each second", why);
 	worker_at_limit(&d->worker->shared, d->listener, METRIC_LIMIT_TOTAL, words, NULL);
@@ -286,9 +287,9 @@ static bool accept_one(struct door_socket *d)
 	return true;
 }
 
-static void on_acceptable(uv_poll_t *poll, int status, int events)
+static void on_acceptable(struct watch *watch, int ready)
 {
-	struct door_socket *d = CONTAINER_OF(poll, struct door_socket, poll);
+	struct door_socket *d = CONTAINER_OF(watch, struct door_socket, watch);
 
 	for (int i = 0; i < ACCEPT_AT_ONCE; i++)
 		if (!accept_one(d))
@@ -297,15 +298,15 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
 
 /* ---- sockets ---- */
 
-static void door_closed(uv_handle_t *handle)
+static void door_closed(struct watch *watch)
 {
-	free(CONTAINER_OF(handle, struct door_socket, poll));
+	free(CONTAINER_OF(watch, struct door_socket, watch));
 }
 
 /* The descriptor is the set's. */
 static void door_close(struct door_socket *d)
 {
-	uv_close((uv_handle_t *)&d->poll, door_closed);
+	watch_detach(&d->watch, door_closed);
 }
 
 static void close_doors(struct worker *w)
@@ -321,6 +322,7 @@ static void close_doors(struct worker *w)
 static int door_open(struct worker *w, const struct socket_row *row)
 {
 	struct door_socket *d = calloc(1, sizeof(*d));
+	int one = 1;
 
 	if (!d)
 		return -ENOMEM;
@@ -328,14 +330,16 @@ static int door_open(struct worker *w, const struct socket_row *row)
 				    .listener = &w->shared.setup->listeners[row->listener],
 				    .fd = row->fd,
 				    .port = row->bind.port };
-	int r = uv_poll_init(&w->shared.loop, &d->poll, row->fd);
+	/* the connections inherit it */
+	(void)setsockopt(row->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	int r = watch_open(&d->watch, &w->shared.poller, row->fd, on_acceptable);
 	if (r < 0) {
 		free(d);
 		return r;
 	}
 	d->next = w->doors;
 	w->doors = d;
-	return uv_poll_start(&d->poll, UV_READABLE, on_acceptable);
+	return watch_want(&d->watch, POLLER_READABLE);
 }
 
 static struct door_socket *find_door(const struct worker *w, int fd)
@@ -457,7 +461,7 @@ static void on_tick(uv_timer_t *timer)
 	for (struct door_socket *d = w->doors; d; d = d->next)
 		if (d->paused) {
 			d->paused = false;
-			uv_poll_start(&d->poll, UV_READABLE, on_acceptable);
+			(void)watch_want(&d->watch, POLLER_READABLE);
 		}
 	if (w->handed_over && !w->shared.draining && now >= w->gentle_until_ms)
 		drain(w);
@@ -522,7 +526,11 @@ static void *run(void *arg)
 {
 	struct worker *w = arg;
 
-	uv_run(&w->shared.loop, UV_RUN_DEFAULT);
+	/* no door is looked at while a worker waits */
+	do {
+		if (w->shared.port)
+			resolver_port_rest(w->shared.port);
+	} while (poller_turn(&w->shared.poller, true));
 	atomic_store(&w->done, true);
 	return NULL;
 }
@@ -532,7 +540,7 @@ static int worker_init(struct worker *w)
 	uv_loop_t *loop = &w->shared.loop;
 	int r = uv_loop_init(loop);
 
-	if (r < 0)
+	if (r < 0 || (r = poller_init(&w->shared.poller, loop)) < 0)
 		return r;
 	w->wake.data = w->tick.data = w->question.data = w;
 	w->answered = true;
@@ -559,6 +567,7 @@ int worker_new(const struct worker_conf *conf, struct worker **ret_worker)
 	w->shared.setup = setup_ref(conf->setup);
 	w->sockets = sockets_ref(conf->sockets);
 	w->workers = conf->workers;
+	w->shared.pipe[0] = w->shared.pipe[1] = -1;
 	w->drain_limit_ms = w->gentle_ms = -1;
 	/* on failure the program ends: nothing is taken back here */
 	int r = worker_init(w);
@@ -578,8 +587,12 @@ bool worker_is_done(const struct worker *w)
 void worker_join(struct worker *w)
 {
 	pthread_join(w->thread, NULL);
+	poller_deinit(&w->shared.poller);
 	uv_loop_close(&w->shared.loop);
 	tarpit_free(w->shared.tarpit);
+	for (int i = 0; i < 2; i++)
+		if (w->shared.pipe[i] >= 0)
+			close(w->shared.pipe[i]);
 	if (w->spare >= 0)
 		close(w->spare);
 	change_free(atomic_exchange(&w->change, NULL));

@@ -78,11 +78,13 @@ struct worker_shared {
 	struct server *server;
 	struct setup *setup; /* of sessions that begin now */
 	uv_loop_t loop;
+	struct poller poller; /* of loop */
 	struct resolver_port *port;
 	struct tarpit *tarpit;
 	int number;
 	bool draining;
 	uint32_t next_id;
+	int pipe[2];               /* session_chunk.c's: empty but within a call; -1: not open */
 	struct named_event *named; /* judge.c's */
 	size_t n_named;
 	char scratch[WORKER_SCRATCH]; /* what was just read; nobody's after a callback returns */

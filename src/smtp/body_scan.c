@@ -1,7 +1,7 @@
 #include "smtp/body_scan.h"
 
 #ifdef __SSE2__
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
 #define ONES  UINT64_C(0x0101010101010101)
@@ -53,39 +53,83 @@ size_t body_scan_portable(struct sv in)
 }
 
 #ifdef __SSE2__
-static uint32_t equal_mask(__m128i block, char c)
+/*
+ * What needs a look in a block of bits octets, and what its last octet means for the next. An LF
+ * belongs exactly where a CR was; the bit behind the last is the next block's.
+ */
+struct carry {
+	uint64_t cr, lf; /* bit 0: the octet before the block is one */
+};
+
+static inline uint64_t judge_block(struct carry *c, uint64_t cr, uint64_t lf, uint64_t dot,
+				   unsigned int bits, size_t *ret_back)
+{
+	uint64_t after_cr = c->cr | cr << 1, after_lf = c->lf | lf << 1;
+	uint64_t look = ((after_cr ^ lf) | (dot & after_lf)) & ((UINT64_C(1) << bits) - 1);
+
+	if (look) /* a bare CR is the octet before */
+		*ret_back = (after_cr & ~lf) >> __builtin_ctzll(look) & 1;
+	*c = (struct carry) { after_cr >> bits, after_lf >> bits };
+	return look;
+}
+
+static uint64_t mask16(__m128i block, char c)
 {
 	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(block, _mm_set1_epi8(c)));
 }
 
-size_t body_scan(struct sv in)
+static size_t scan16(struct sv in, size_t i, struct carry c)
 {
-	uint32_t after_cr = 0; /* bit 0: the octet before the block is CR */
-	uint32_t after_lf = 0;
-	size_t i = 0;
-
 	for (; in.n - i >= sizeof(__m128i); i += sizeof(__m128i)) {
 		__m128i block = _mm_loadu_si128((const __m128i *)(const void *)(in.p + i));
-		uint32_t cr = equal_mask(block, '\r');
-		uint32_t lf = equal_mask(block, '\n');
-		uint32_t dot = equal_mask(block, '.');
-
-		after_cr |= cr << 1;
-		after_lf |= lf << 1;
-		/* An LF belongs exactly where a CR was. Bit 16 is the next block's. */
-		uint32_t look = (((after_cr ^ lf) | (dot & after_lf)) & 0xffff);
-		if (look) {
-			uint32_t bit = (uint32_t)__builtin_ctz(look);
-			bool bare_cr = (after_cr & ~lf) >> bit & 1;
-			return i + bit - bare_cr;
-		}
-		after_cr >>= 16;
-		after_lf >>= 16;
+		size_t back;
+		uint64_t look = judge_block(&c, mask16(block, '\r'), mask16(block, '\n'),
+					    mask16(block, '.'), 16, &back);
+		if (look)
+			return i + (size_t)__builtin_ctzll(look) - back;
 	}
 	/* A CR that ended the last block has not been judged. */
-	return scan_from(in, i - (after_cr & 1));
+	return scan_from(in, i - c.cr);
+}
+
+size_t body_scan_16(struct sv in)
+{
+	return scan16(in, 0, (struct carry) { 0 });
+}
+
+#define AVX2 __attribute__((target("avx2")))
+
+AVX2 static inline uint64_t mask32(__m256i block, char c)
+{
+	return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(block, _mm256_set1_epi8(c)));
+}
+
+AVX2 static size_t scan32(struct sv in)
+{
+	struct carry c = { 0 };
+	size_t i = 0;
+
+	for (; in.n - i >= sizeof(__m256i); i += sizeof(__m256i)) {
+		__m256i block = _mm256_loadu_si256((const __m256i *)(const void *)(in.p + i));
+		size_t back;
+		uint64_t look = judge_block(&c, mask32(block, '\r'), mask32(block, '\n'),
+					    mask32(block, '.'), 32, &back);
+		if (look)
+			return i + (size_t)__builtin_ctzll(look) - back;
+	}
+	return scan16(in, i, c);
+}
+
+size_t body_scan(struct sv in)
+{
+	return __builtin_cpu_supports("avx2") ? scan32(in) : body_scan_16(in);
 }
 #else
+size_t body_scan_16(struct sv in)
+{
+	return scan_from(in, 0);
+}
+
 size_t body_scan(struct sv in)
 {
 	return scan_from(in, 0);

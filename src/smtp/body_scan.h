@@ -9,5 +9,7 @@
  * in starts in the middle of a line: a dot as its first octet is passed over, an LF is bare.
  */
 size_t body_scan(struct sv in);
+/* The same, 16 octets at a time, as every x86-64 can. */
+size_t body_scan_16(struct sv in);
 /* The same, without vector instructions. */
 size_t body_scan_portable(struct sv in);

@@ -365,6 +365,26 @@ size_t dialog_feed(struct dialog *d, enum dialog_side from, struct sv in)
 	return used;
 }
 
+uint64_t dialog_untouched(const struct dialog *d)
+{
+	const struct dialog_private *p = d->p;
+
+	if (d->state != DIALOG_TALKING || d->backend_done || p->mode != MODE_CHUNK ||
+	    p->chunk_refusal)
+		return 0;
+	return p->chunk_left;
+}
+
+void dialog_carried(struct dialog *d, uint64_t n)
+{
+	INVARIANT(n <= dialog_untouched(d));
+	if (n == 0)
+		return;
+	d->p->depth++;
+	dialog_chunk_passed(d, n);
+	d->p->depth--;
+}
+
 void dialog_eof(struct dialog *d, enum dialog_side from)
 {
 	struct dialog_private *p = d->p;

@@ -203,6 +203,13 @@ void dialog_deinit(struct dialog *d);
  * nothing if need be.
  */
 size_t dialog_feed(struct dialog *d, enum dialog_side from, struct sv in);
+/*
+ * How many of the client's next octets go to the backend as they are (a chunk's, RFC 3030 2): the
+ * owner may carry them past the dialog, when it holds none back that came before them, and then
+ * says how many it has.
+ */
+uint64_t dialog_untouched(const struct dialog *d);
+void dialog_carried(struct dialog *d, uint64_t n);
 /* That side will send no more. For the client: what it has sent before is still answered. */
 void dialog_eof(struct dialog *d, enum dialog_side from);
 /* The backend can't be reached or failed: the client gets 421 4.3.0 and the text. */

@@ -166,14 +166,22 @@ static enum step on_mail(struct client_command *c)
 /* The command as it will go on once the recipient is permitted. */
 static char *rcpt_line(const struct smtp_path *path, struct sv params, size_t *ret_len)
 {
+	static const char verb[] = "RCPT TO:";
 	char wire[PATH_WIRE_MAX];
-	char *line = NULL;
-	int n = asprintf(&line, "RCPT TO:%.*s%s" SV_FMT "\r\n", (int)path_write(path, wire), wire,
-			 params.n ? " " : "", SV_ARG(params));
+	size_t wire_len = path_write(path, wire);
+	char *line = malloc(sizeof(verb) + wire_len + 1 + params.n + 2);
 
-	if (n < 0)
+	if (!line)
 		return NULL;
-	*ret_len = (size_t)n;
+	char *at = mempcpy(line, verb, sizeof(verb) - 1);
+	at = mempcpy(at, wire, wire_len);
+	if (params.n > 0) {
+		*at++ = ' ';
+		at = mempcpy(at, params.p, params.n);
+	}
+	*at++ = '\r';
+	*at++ = '\n';
+	*ret_len = (size_t)(at - line);
 	return line;
 }
 

@@ -123,6 +123,13 @@ void dialog_chunk_begin(struct dialog *d, uint64_t size, bool last)
 		end_of_chunk(d);
 }
 
+void dialog_chunk_passed(struct dialog *d, uint64_t n)
+{
+	d->p->chunk_left -= n;
+	if (d->p->chunk_left == 0)
+		end_of_chunk(d);
+}
+
 bool dialog_step_chunk(struct dialog *d, struct sv in, size_t *ret_used)
 {
 	struct dialog_private *p = d->p;
@@ -133,8 +140,6 @@ bool dialog_step_chunk(struct dialog *d, struct sv in, size_t *ret_used)
 		return false;
 	if (!p->chunk_refusal)
 		dialog_send(d, DIALOG_BACKEND, (struct sv) { in.p, n });
-	p->chunk_left -= n;
-	if (p->chunk_left == 0)
-		end_of_chunk(d);
+	dialog_chunk_passed(d, n);
 	return true;
 }

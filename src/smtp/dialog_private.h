@@ -147,6 +147,8 @@ bool dialog_class_admits(struct dialog *d, const struct dialog_entry *e);
 /* The header of class tag, into out[DIALOG_TAG_MAX]; its length, 0 when the class is another. */
 size_t dialog_tag_header(const struct dialog *d, char *out);
 
+/* n octets of a chunk are done with. */
+void dialog_chunk_passed(struct dialog *d, uint64_t n);
 /* One step of the client's bytes: false when nothing can be done with them now. */
 bool dialog_client_step(struct dialog *d, struct sv in, size_t *ret_used);
 /* dialog_message.c: the same for octets of a message and of a chunk. */

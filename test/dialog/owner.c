@@ -194,6 +194,22 @@ static void settle(struct owner *o)
 		owner_close(o);
 }
 
+/* What is the backend's as it is goes there without the dialog. How much of bytes did. */
+static size_t carry(struct owner *o, struct sv bytes)
+{
+	if (!o->carries || buf_len(&o->client_in) > 0)
+		return 0;
+	size_t n = (size_t)dialog_untouched(&o->d);
+	n = min_size(n, bytes.n);
+	if (n == 0)
+		return 0;
+	struct sv carried = { bytes.p, n };
+	INVARIANT(on_send(&o->d, DIALOG_BACKEND, carried) == 0);
+	dialog_carried(&o->d, n);
+	o->carried += n;
+	return n;
+}
+
 static void take_piece(struct owner *o, enum dialog_side from, struct sv bytes)
 {
 	bool client = from == DIALOG_CLIENT;
@@ -211,6 +227,8 @@ static void take_piece(struct owner *o, enum dialog_side from, struct sv bytes)
 		INVARIANT(buf_add_sv(&o->record.from_client, bytes) == 0);
 	else if (!is_own_talk(o))
 		INVARIANT(buf_add_sv(&o->record.from_backend, bytes) == 0);
+	size_t carried = client ? carry(o, bytes) : 0;
+	bytes = (struct sv) { bytes.p + carried, bytes.n - carried };
 	INVARIANT(buf_add_sv(client ? &o->client_in : &o->backend_in, bytes) == 0);
 	offer(o, from);
 	settle(o);

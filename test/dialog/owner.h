@@ -50,8 +50,10 @@ struct owner {
 	bool name_wanted;
 	int troubles;
 	struct buf tarpit;
-	int feeding; /* inside dialog_feed() */
-	bool lazy;   /* checked at the end only: for runs of very many events */
+	int feeding;      /* inside dialog_feed() */
+	bool carries;     /* chunks go past the dialog: dialog_carried() */
+	uint64_t carried; /* octets */
+	bool lazy;        /* checked at the end only: for runs of very many events */
 	struct owner_rcpt *rcpts, **rcpts_end;
 	owner_judge_fn judge;
 	void (*ended)(struct owner *o, struct owner_rcpt *r); /* NULL is fine */

@@ -15,6 +15,7 @@ struct run {
 	const struct talk *talk;
 	struct owner owner;
 	enum give give;
+	bool carries;     /* chunks go past the dialog where they can */
 	size_t cut, step; /* pieces: the first of cut octets, then of step */
 	size_t seen_client, seen_backend;
 	char how[160];
@@ -269,10 +270,11 @@ static void run_talk(struct run *r)
 		if (t->fronted_tls)
 			conf.front_ehlo_tls = SV(OWNER_EHLO_TLS);
 	}
-	snprintf(r->how, sizeof(r->how), "%s (cut at %zu, then each %zu; verdicts %s)", t->name,
-		 r->cut, r->step, gives[r->give]);
+	snprintf(r->how, sizeof(r->how), "%s (cut at %zu, then each %zu; verdicts %s%s)", t->name,
+		 r->cut, r->step, gives[r->give], r->carries ? "; chunks carried" : "");
 	r->seen_client = r->seen_backend = 0;
 	owner_start(&r->owner, conf, judge, r);
+	r->owner.carries = r->carries;
 	if (t->draining)
 		owner_drain(&r->owner);
 	for (const struct talk_step *s = t->steps; s->what != TALK_END; s++)
@@ -308,7 +310,9 @@ static void test_talk(void **state)
 		if (s->bytes.n > longest && (s->what == TALK_CLIENT || s->what == TALK_BACKEND))
 			longest = s->bytes.n;
 	assert_int_equal(r.talk->steps[TALK_STEPS_MAX - 1].what, TALK_END);
-	for (r.give = 0; r.give < GIVES; r.give++) {
+	for (int way = 0; way < 2 * GIVES; way++) {
+		r.give = (enum give)(way % GIVES);
+		r.carries = way >= GIVES;
 		r.cut = r.step = SIZE_MAX;
 		run_talk(&r);
 		for (r.cut = 1; r.cut < min_size(longest, CUTS_MAX); r.cut++)

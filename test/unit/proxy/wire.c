@@ -157,10 +157,11 @@ void wire_open(struct wire *w)
 
 	*w = (struct wire) { 0 };
 	assert_int_equal(uv_loop_init(&w->loop), 0);
+	assert_int_equal(poller_init(&w->poller, &w->loop), 0);
 	uv_timer_init(&w->loop, &w->later);
 	uv_timer_start(&w->later, on_later, 3600 * 1000, 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	assert_int_equal(conn_open(&w->side.c, &w->loop, fds[0], 8 << 20, on_ready, &w->side), 0);
+	assert_int_equal(conn_open(&w->side.c, &w->poller, fds[0], 8 << 20, on_ready, &w->side), 0);
 	w->side.c.reading = true;
 	w->side.in = calloc(1, 1);
 	w->peer.in = calloc(1, 1);
@@ -213,9 +214,11 @@ void wire_close(struct wire *w)
 	if (w->side.c.open)
 		side_close(w);
 	uv_close((uv_handle_t *)&w->later, NULL);
-	uv_run(&w->loop, UV_RUN_DEFAULT);
+	while (poller_turn(&w->poller, true))
+		;
 	assert_true(w->side.closed);
 	assert_null(w->side.c.tls);
+	poller_deinit(&w->poller);
 	assert_int_equal(uv_loop_close(&w->loop), 0);
 	if (w->peer.ssl) {
 		SSL_free(w->peer.ssl);
@@ -233,7 +236,7 @@ void wire_step(struct wire *w)
 {
 	if (w->peer.fd >= 0)
 		peer_step(w);
-	uv_run(&w->loop, UV_RUN_NOWAIT);
+	poller_turn(&w->poller, false);
 }
 
 void wire_rest(struct wire *w)
@@ -242,7 +245,7 @@ void wire_rest(struct wire *w)
 		wire_step(w);
 	int before = w->side.readies;
 	for (int i = 0; i < 50; i++)
-		uv_run(&w->loop, UV_RUN_NOWAIT);
+		poller_turn(&w->poller, false);
 	assert_int_equal(w->side.readies, before);
 	/* no idle handle that makes it spin */
 	assert_int_not_equal(uv_backend_timeout(&w->loop), 0);

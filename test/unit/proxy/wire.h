@@ -38,6 +38,7 @@ struct peer {
 
 struct wire {
 	uv_loop_t loop;
+	struct poller poller;
 	uv_timer_t later; /* so that the loop has something to wait for */
 	struct side side;
 	struct peer peer;

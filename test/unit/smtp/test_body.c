@@ -366,9 +366,10 @@ static void check_scan(struct sv v)
 	memcpy(exact, v.p, v.n);
 	struct sv copy = { exact, v.n };
 	size_t slow = slow_scan(copy);
-	if (body_scan(copy) != slow || body_scan_portable(copy) != slow)
-		fail_msg("%s: %zu and %zu, not %zu", show(v), body_scan(copy),
-			 body_scan_portable(copy), slow);
+	if (body_scan(copy) != slow || body_scan_16(copy) != slow ||
+	    body_scan_portable(copy) != slow)
+		fail_msg("%s: %zu, %zu and %zu, not %zu", show(v), body_scan(copy),
+			 body_scan_16(copy), body_scan_portable(copy), slow);
 	free(exact);
 }
 
@@ -385,8 +386,8 @@ static void test_scan(void **state)
 
 	/* Each of them at every place in the vector and in the word, and nothing else. */
 	for (size_t i = 0; i < ARRAY_SIZE(seeds); i++) {
-		for (size_t before = 0; before < 40; before++) {
-			for (size_t after = 0; after < 20; after++) {
+		for (size_t before = 0; before < 72; before++) {
+			for (size_t after = 0; after < 36; after++) {
 				t.n = 0;
 				for (size_t k = 0; k < before; k++)
 					add(&t, SV("x"));

@@ -174,13 +174,14 @@ static void test_hundreds_of_refused_chunks(void **state)
 	owner_end(&o);
 }
 
-static void test_large_chunk_in_pieces(void **state)
+static void large_chunk_in_pieces(bool carries)
 {
 	struct owner o;
 	char *octets = calloc(1, 100 * 1000);
 
 	assert_non_null(octets);
 	begin(&o, pass_all);
+	o.carries = carries;
 	say_client(&o, "RCPT TO:<u@b.net>\r\n");
 	say_backend(&o, "250 r\r\n");
 	say_client(&o, "BDAT 1000000 LAST\r\n");
@@ -191,8 +192,15 @@ static void test_large_chunk_in_pieces(void **state)
 	assert_int_equal(dialog_waits_for(&o.d), DIALOG_WAIT_BACKEND_FINAL);
 	say_backend(&o, "250 q\r\n");
 	assert_int_equal(o.rcpts->octets, 1000 * 1000);
+	assert_int_equal(o.carried, carries ? 1000 * 1000 : 0);
 	free(octets);
 	owner_end(&o);
+}
+
+static void test_large_chunk_in_pieces(void **state)
+{
+	large_chunk_in_pieces(false);
+	large_chunk_in_pieces(true);
 }
 
 static void test_long_lines(void **state)
