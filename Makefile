@@ -3,7 +3,7 @@
 #     make              build/frontdoor
 #     make demo         the story, told on this machine: nothing of it stays
 #     make test         every test there is
-#     make bench        sessions a second and CPU time, against HAProxy and no proxy at all; BENCH= its options
+#     make bench        all that doc/performance.md promises, against HAProxy, nginx, Exim and no proxy; BENCH= its options
 #     make bench-tls    TLS sessions a second, CPU time and memory, against nginx and stunnel; BENCH= its options (bench/tls)
 #     make bench-logs   MB/s of logs, against eximstats, pflogsumm, mawk and grep; BENCH= its options (bench/logs)
 #     make bench-doors  memory, load, verdicts and look-ups of a million doors; BENCH= its options (bench/doors)
