@@ -262,7 +262,7 @@ static void on_ready(uv_poll_t *poll, int status, int events);
 /* From nobody in particular: a backend may want a header before it says a word. */
 static int send_header(const struct probing *p)
 {
-	char header[PROXY_HEADER_V1_MAX + PROXY_HEADER_V2_MAX];
+	char header[PROXY_HEADER_V1_MAX + PROXY_HEADER_V2_MAX] = "";
 	size_t n = 0;
 
 	if (p->backend->send == SEND_PROXY_V1)

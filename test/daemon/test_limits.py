@@ -1,4 +1,5 @@
 """At a limit: 421 with a reason, mail of those that must get through, and nothing that spins."""
+import itertools
 import os
 import resource
 import signal
@@ -387,6 +388,15 @@ class ManySlow(Limits):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
 
+    def some_bots(self, n=1000):
+        """Theirs in turn: there are not as many addresses as sessions."""
+        return itertools.cycle([self.bot() for _ in range(n)])
+
+    def assert_kib(self, each, limit):
+        with open(self.place.daemon, "rb") as f:
+            limit *= 16 if b"__asan_init" in f.read() else 1  # it keeps what was freed
+        self.assertLess(each, limit)
+
     def many_mails(self, address, port, n=30):
         """How many a second."""
         start = time.monotonic()
@@ -400,23 +410,23 @@ class ManySlow(Limits):
     def test_tarpitted_ones_cost_next_to_nothing(self):
         d = self.serve(policy={"action": "tarpit"}, limits={"per_client": 0})
         self.hear(d)
-        held = []
+        held, bots = [], self.some_bots()
 
         def drip(n):
             for _ in range(n):
-                c = self.connect(d, self.bot())
+                c = self.connect(d, next(bots))
                 c.send(b"MAIL FROM:<>\r\nRCPT TO:<u@%s>\r\n" % self.name("acme").encode())
                 self.assert_code(c.read(), 250)
                 held.append(c)
             # they drip: the first octet of the refusal is there
             self.assertEqual(held[-1].sock.recv(1), b"5")
 
-        drip(3000)  # fixed tables, by client, are in memory afterwards
+        drip(1500)  # fixed tables, by client, are in memory afterwards
         before = self.place.resident(d.pid)
         drip(self.TARPITTED)
         each = (self.place.resident(d.pid) - before) / self.TARPITTED
         print("     %d tarpitted clients: %.2f KiB each" % (self.TARPITTED, each), flush=True)
-        self.assertLess(each, 1)
+        self.assert_kib(each, 1)
         self.assert_code(self.send_one(d, self.bot(), "u@" + self.name("self"))[1], 250)
 
     def test_dribble_while_honest_mail_flows(self):
@@ -426,9 +436,9 @@ class ManySlow(Limits):
         d = self.serve(sink, hosted=[], limits={"timeouts": {"command": "1h"}})
         before = self.place.resident(d.pid)
         alone = self.many_mails(self.place.server, d.port)
-        held = []
+        held, bots = [], self.some_bots()
         while len(held) < self.COUNT:
-            new = [self.dial(d, self.bot()) for _ in range(500)]
+            new = [self.dial(d, next(bots)) for _ in range(500)]
             for c in new:
                 self.assert_code(c.read(), 220)
             held += new
@@ -442,10 +452,10 @@ class ManySlow(Limits):
         direct = self.many_mails(self.place.backend, sink.port)  # it has as many, and is slower for it
         print("     %d slow sessions: %.1f KiB each; mails a second: %.0f alone, %.0f beside them, %.0f past us"
               % (self.COUNT, each, alone, sum(rates) / len(rates), direct), flush=True)
-        self.assertLess(each, 4)
+        self.assert_kib(each, 4)
         total = (self.place.resident(d.pid) - before) / self.COUNT
         print("     %.1f KiB each with half a command" % total, flush=True)
-        self.assertLess(total, 5)
+        self.assert_kib(total, 5)
         # None was ended for being slow before its time.
         for c in held[::500]:
             c.send(word[4:] + b"\r\n")

@@ -50,8 +50,14 @@ class Outage:
 
     @classmethod
     def hear(cls):
-        """The scanner's mail: a daemon that has heard nothing of it yet only defers."""
-        _, replies, final = cls.lab.acme.deliver(["info@" + cls.lab.internet.by_kind["acme"][5].name])
+        """The scanner's mail: a daemon that has heard nothing of it yet only defers. Until its first beat there may be no
+        connection."""
+        end = time.monotonic() + 10
+        while True:
+            _, replies, final = cls.lab.acme.deliver(["info@" + cls.lab.internet.by_kind["acme"][5].name])
+            if replies[0].code != 0 or time.monotonic() > end:
+                break
+            time.sleep(0.2)
         assert final is not None and final.code == 250, replies
 
     def stranger(self, family):
