@@ -544,7 +544,8 @@ void session_backend_ready(struct conn *c, int ready)
 
 /* ---- time ---- */
 
-/* A backend that speaks TLS from its first octet waits for ours. */
+/* It has had its time, or all the time that the session has. A backend that speaks TLS from its
+ * first octet waits for ours. */
 static void check_greeting(struct session *s, int64_t now_ms)
 {
 	const struct listener_conf *conf = s->listener->conf;
@@ -552,7 +553,8 @@ static void check_greeting(struct session *s, int64_t now_ms)
 
 	if (patience > BACKENDS_SILENT_MS)
 		patience = BACKENDS_SILENT_MS;
-	if (s->greeted || now_ms - s->connecting_ms < patience || listener_backend_is_tls(conf) ||
+	if (s->greeted || listener_backend_is_tls(conf) ||
+	    (now_ms - s->connecting_ms < patience && now_ms < s->deadline_ms) ||
 	    (s->relay && conf->tls == TLS_IMPLICIT))
 		return;
 	backends_silent(s->worker->server->backends, session_backend(s), conf->send,
@@ -561,16 +563,16 @@ static void check_greeting(struct session *s, int64_t now_ms)
 
 void session_check_connecting(struct session *s, int64_t now_ms)
 {
-	if (s->backend.open && !s->backend.connecting)
-		check_greeting(s, now_ms);
-	if (!s->backend.open || !s->backend.connecting)
-		return;
-	int64_t waited = now_ms - s->connecting_ms;
-	if (upstream_is_connected(s->backend.fd)) {
+	if (s->backend.open && s->backend.connecting && upstream_is_connected(s->backend.fd))
 		/* it says nothing yet */
 		session_backend_ready(&s->backend, CONN_WRITABLE);
+	if (s->dead || !s->backend.open)
+		return;
+	if (!s->backend.connecting) {
+		check_greeting(s, now_ms);
 		return;
 	}
+	int64_t waited = now_ms - s->connecting_ms;
 	if (waited >= CONNECT_MS) {
 		s->backend.connecting = false;
 		connect_failed(s, ETIMEDOUT);
