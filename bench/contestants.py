@@ -187,6 +187,7 @@ class Road:
         self.bench = bench
         self.holders = [subprocess.Popen(["unshare", "-n", "sleep", "infinity"], stdin=subprocess.DEVNULL) for _ in range(2)]
         self.daemon = self.sink = None
+        self.filtered = False
         try:
             self.build()
         except BaseException:
@@ -225,7 +226,16 @@ class Road:
             time.sleep(0.05)
         time.sleep(1)
 
+    def filter(self):
+        """What a host with any stateful packet filter has."""
+        self.filtered = True
+        subprocess.run(["nft", "add table inet filter { chain c { type filter hook prerouting priority 0; "
+                        "ct state established accept; }; }"], check=True)
+
     def let_go(self):
+        if self.filtered:
+            self.filtered = False
+            subprocess.run(["nft", "delete", "table", "inet", "filter"], check=True)
         if self.daemon:
             self.daemon.stop()
             self.daemon = None

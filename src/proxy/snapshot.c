@@ -1,3 +1,8 @@
+/*
+ * The file, its thread that writes, and the start that reads it: a little long, since these three
+ * have the schema, the checks of a damaged or foreign file and its replacement in common. What a
+ * row is made of has its own file (snapshot_row.c).
+ */
 #include "proxy/snapshot.h"
 
 #include "base/clock.h"

@@ -1,3 +1,9 @@
+/*
+ * A worker's thread from its start to its end: its listening sockets and who is let in by them,
+ * what changes under it, the looks of each second. A little long, but all of it is about struct
+ * worker, which nobody else looks into; sessions, limits, sockets and the poller are files of their
+ * own.
+ */
 #include "proxy/worker.h"
 
 #include "base/clock.h"
